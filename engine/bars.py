@@ -50,7 +50,7 @@ def format_timeframe(timeframe_ns: int) -> str:
 
 def format_time(time: np.datetime64) -> str:
     """Return a bar's time to the minute, in UTC, as every message and table prints it."""
-    return str(np.datetime64(time, "m"))
+    return str(time.astype("datetime64[m]"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +128,7 @@ class Bars:
 
     def since(self, time: np.datetime64) -> int:
         """Return the index of the first bar that opens at or after a time."""
-        return int(np.searchsorted(self.open_time, np.datetime64(time, "ns")))
+        return int(np.searchsorted(self.open_time, time.astype("datetime64[ns]")))
 
     @property
     def timeframe(self) -> str:

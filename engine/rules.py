@@ -66,7 +66,7 @@ class Rules:
 
     Examples
     --------
-    >>> Rules(fee=0.001, slippage=0.0002).round_trip
+    >>> round(Rules(fee=0.001, slippage=0.0002).round_trip, 6)
     0.0024
     """
 
