@@ -70,10 +70,10 @@ def make_zones(bars: Bars, window: int, hold: int) -> Zones:
     cut = [int(n * SHARES[0]), int(n * (SHARES[0] + SHARES[1]))]
     starts = (0, cut[0] + embargo, cut[1] + embargo)
     ends = (cut[0], cut[1], n)
-    if any(end - start < 2 * embargo for start, end in zip(starts, ends, strict=True)):
+    if any(end - start < embargo for start, end in zip(starts, ends, strict=True)):
         raise DataError(
             f"{n} bars are too few to divide: a window of {window} and trades of {hold} bars need at least"
-            f" {int(np.ceil(3 * embargo / (1 - sum(SHARES))))}; bring more history or a shorter window"
+            f" {int(np.ceil(2 * embargo / (1 - sum(SHARES))))}; bring more history or a shorter window"
         )
     spans = [(bars.open_time[start], bars.open_time[end - 1]) for start, end in zip(starts, ends, strict=True)]
     return Zones(spans[0], spans[1], spans[2], embargo)
