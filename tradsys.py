@@ -1,0 +1,144 @@
+"""The front door: one verb per job, each importing what it needs when it is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train strategies, compare them honestly, and trade them live exactly as they tested.",
+    epilog="Start with: tradsys compare",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Import, check and list market data.")
+app.add_typer(data_app, name="data")
+
+DataFolder = Annotated[Path, typer.Option("--data", help="Folder of the stored series.")]
+BundleName = Annotated[str, typer.Argument(help="Name of a shipped bundle, or the folder of your own.")]
+BarsName = Annotated[str | None, typer.Option("--bars", help="Embedded or stored series, or a file of bars.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")]
+SymbolName = Annotated[str | None, typer.Option("--symbol", help="Name of the market; from the file name by default.")]
+TimeframeName = Annotated[str | None, typer.Option("--timeframe", help="Such as 15m, 1h, 1d; inferred by default.")]
+
+
+def main() -> None:
+    """Run one verb; a mistake of the user's is one line and exit code 2, never a traceback."""
+    from engine.errors import TradingError
+
+    try:
+        app()
+    except TradingError as mistake:
+        sys.stderr.write(f"{type(mistake).__name__}: {mistake}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; nothing half-written was left behind\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+@app.command(epilog="Example: tradsys compare btcusdt-1h --bars BTCUSDT-1h --zone oos --fee 0.0005")
+def compare(
+    bundle: BundleName = "nasdaq-1d",
+    bars: BarsName = None,
+    zone: Annotated[str, typer.Option(help="test, oos, validation, development or all.")] = "test",
+    confidence: Annotated[str, typer.Option(help="rank or probability.")] = "rank",
+    fee: Annotated[float | None, typer.Option(help="Taker fee per side, as a fraction.")] = None,
+    maker_fee: Annotated[float | None, typer.Option(help="Maker fee per side, as a fraction.")] = None,
+    slippage: Annotated[float | None, typer.Option(help="Slippage per side, as a fraction.")] = None,
+    exposure: Annotated[float | None, typer.Option(help="Share of equity per trade.")] = None,
+    out: Annotated[Path | None, typer.Option(help="HTML report to write.")] = Path("reports/compare.html"),
+    as_json: AsJson = False,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Set Sniper, Audited and Reckless side by side on the same bars at equal costs."""
+    from strategies.workbench import compare_bundle, terms
+
+    comparison = compare_bundle(bundle, bars, zone, confidence, terms(fee, maker_fee, slippage, exposure), data)
+    if as_json:
+        from engine.report.jsons import dumps
+
+        typer.echo(dumps(comparison.as_dict()))
+        return
+    from engine.report.terminal import print_comparison
+
+    print_comparison(comparison)
+    if out is not None:
+        from engine.report.write import write_report
+
+        typer.echo(f"report: {write_report(comparison, out)}")
+
+
+@app.command(epilog="Example: tradsys train my-coin --bars SOLUSDT-1h --config default --resume")
+def train(
+    name: Annotated[str, typer.Argument(help="Name of the bundle; research/configs/NAME.toml configures it.")],
+    bars: BarsName = None,
+    config: Annotated[str | None, typer.Option(help="Another configuration: its name or a TOML file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the bundle; models/bundles/NAME by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the finished folds of this run.")] = False,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Train, calibrate, audit and bundle a model, with every loss beside what no skill would lose."""
+    from research.desk import train_bundle
+
+    train_bundle(name, bars, config, out, resume, data)
+
+
+@app.command(epilog="Example: tradsys verify btcusdt-1h --bars BTCUSDT-1h")
+def verify(
+    bundle: BundleName = "nasdaq-1d",
+    bars: BarsName = None,
+    as_json: AsJson = False,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Prove that nothing looks ahead and that live decides what the backtest decided; exit 1 if not."""
+    from live.verify import verify_bundle
+
+    if not verify_bundle(bundle, bars, data, as_json):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: tradsys live --replay BTCUSDT-1h --env .env")
+def live(
+    replay: Annotated[str | None, typer.Option(help="Recorded bars to run the real bot over.")] = None,
+    env: Annotated[Path, typer.Option(help="Settings file.")] = Path(".env"),
+    data: DataFolder = Path("data"),
+) -> None:
+    """Run the bot that STRATEGY_PROFILE and the rest of .env describe."""
+    from live.replay import run_live
+
+    run_live(replay, env, data)
+
+
+@data_app.command("import", epilog="Example: tradsys data import BTCUSDT-1h-2024-06.zip --symbol BTCUSDT")
+def data_import(
+    file: Annotated[Path, typer.Argument(help="Parquet, feather, CSV or Binance archive.")],
+    symbol: SymbolName = None,
+    timeframe: TimeframeName = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a stored series that differs.")] = False,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Check a file of bars and store it as a series."""
+
+
+@data_app.command("check", epilog="Example: tradsys data check BTCUSDT_1h.parquet --json")
+def data_check(
+    what: Annotated[str, typer.Argument(help="A file, or the name of a stored or embedded series.")],
+    as_json: AsJson = False,
+    data: DataFolder = Path("data"),
+) -> None:
+    """List gaps, duplicates, impossible prices, off-grid stamps and the share of empty bars."""
+
+
+@data_app.command("list", epilog="Example: tradsys data list")
+def data_list(as_json: AsJson = False, data: DataFolder = Path("data")) -> None:
+    """List the series at hand."""
+
+
+if __name__ == "__main__":
+    main()
