@@ -61,7 +61,7 @@ def compare(
 
     comparison = compare_bundle(bundle, bars, zone, confidence, terms(fee, maker_fee, slippage, exposure), data)
     if as_json:
-        from engine.report.jsons import dumps
+        from engine.jsons import dumps
 
         typer.echo(dumps(comparison.as_dict()))
         return
