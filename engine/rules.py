@@ -82,7 +82,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         """Refuse terms no market offers."""
-        highest = 1.0 / (1.0 + self.fee + self.slippage)
+        highest = 1.0 / (1.0 + max(self.fee, 0.0) + max(self.slippage, 0.0))
         for name, good, allowed in (
             ("k_up", self.k_up > 0, "above 0"),
             ("k_down", self.k_down > 0, "above 0"),
