@@ -1,0 +1,247 @@
+"""The trial ledger: every configuration ever scored on a market, so that luck can be counted.
+
+Append-only SQLite. Each row carries the hash of the row before it, so that a changed, removed or
+inserted row breaks the chain, and :meth:`TrialLedger.broken` says where. Two processes may
+write at once: SQLite queues them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bars import Floats
+from engine.errors import DataError
+from engine.jsons import dumps
+
+OK, NAN, PRUNED, FAILED = "ok", "nan", "pruned", "failed"
+WAIT_S = 30.0
+COLUMNS = ("kind", "name", "config", "config_hash", "data", "zone", "status", "metric", "seed", "at", "days", "returns")
+
+TABLES = """
+create table if not exists trials (
+    id integer primary key autoincrement, kind text not null, name text not null, config text not null,
+    config_hash text not null, data text not null, zone text not null, status text not null, metric real,
+    seed integer, at text not null, days blob not null, returns blob not null,
+    before text not null, hash text not null);
+create index if not exists trials_by_data on trials (data, zone);
+create table if not exists looks (
+    id integer primary key autoincrement, bundle text not null, reason text not null, at text not null,
+    before text not null, hash text not null);
+create trigger if not exists trials_are_kept before delete on trials begin select raise(abort, 'append-only'); end;
+create trigger if not exists trials_stand before update on trials begin select raise(abort, 'append-only'); end;
+create trigger if not exists looks_are_kept before delete on looks begin select raise(abort, 'append-only'); end;
+create trigger if not exists looks_stand before update on looks begin select raise(abort, 'append-only'); end;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One configuration scored once on one zone of one market.
+
+    Parameters
+    ----------
+    kind : str
+        Who scored it: train, tune, sweep, compare, backtest.
+    name : str
+        What was scored.
+    config : mapping
+        All that defines it; equal configurations count as one trial however often they run.
+    data : str
+        Fingerprint of the bars.
+    zone : str
+        Zone or stretch scored on.
+    status : str
+        ok, nan, pruned or failed: what did not finish was still tried.
+    metric : float or None
+        The figure it was judged by.
+    days : int64 array of shape (n,)
+        Days since 1970 of the daily returns; empty when there are none.
+    returns : float64 array of shape (n,)
+        Daily net returns.
+    seed : int or None
+        Seed of its dice.
+    at : str
+        When, in UTC; given by the caller because the engine reads no clock.
+    """
+
+    kind: str
+    name: str
+    config: Mapping[str, Any]
+    data: str
+    zone: str
+    status: str = OK
+    metric: float | None = None
+    days: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    returns: Floats = field(default_factory=lambda: np.empty(0))
+    seed: int | None = None
+    at: str = ""
+
+    @property
+    def config_hash(self) -> str:
+        """Identity of the configuration."""
+        return hashlib.sha256(_canonical(self.config).encode()).hexdigest()[:16]
+
+
+class TrialLedger:
+    """All trials of one data folder.
+
+    Parameters
+    ----------
+    path : Path
+        The SQLite file; made when missing.
+
+    Raises
+    ------
+    DataError
+        If the file is not a ledger.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._open() as db:
+                db.executescript(TABLES)
+        except sqlite3.DatabaseError as error:
+            raise DataError(f"{self.path} is not a trial ledger ({error}); move it away or name another") from None
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        db = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)
+        try:
+            db.execute("pragma journal_mode=wal")
+            yield db
+        finally:
+            db.close()
+
+    def append(self, *trials: Trial) -> None:
+        """Add trials in one transaction; all of them or none."""
+        with self._open() as db:
+            db.execute("begin immediate")
+            before = _head(db, "trials")
+            for trial in trials:
+                row = _row(trial)
+                digest = _link(before, row)
+                marks = ", ".join("?" * (len(COLUMNS) + 2))
+                db.execute(
+                    f"insert into trials ({', '.join(COLUMNS)}, before, hash) values ({marks})", (*row, before, digest)
+                )
+                before = digest
+            db.execute("commit")
+
+    def look(self, bundle: str, reason: str, at: str) -> int:
+        """Record a look at a sealed zone and return how many looks that bundle has had."""
+        with self._open() as db:
+            db.execute("begin immediate")
+            before = _head(db, "looks")
+            row = (bundle, reason, at)
+            db.execute(
+                "insert into looks (bundle, reason, at, before, hash) values (?, ?, ?, ?, ?)",
+                (*row, before, _link(before, row)),
+            )
+            db.execute("commit")
+        return self.looks(bundle)
+
+    def looks(self, bundle: str) -> int:
+        """Return how often the sealed zone of a bundle was looked at."""
+        with self._open() as db:
+            return int(db.execute("select count(*) from looks where bundle = ?", (bundle,)).fetchone()[0])
+
+    def trials(self, data: str | None = None, zone: str | None = None) -> list[Trial]:
+        """Return the trials of a market and zone in the order they were made."""
+        with self._open() as db:
+            rows = db.execute(
+                f"select {', '.join(COLUMNS)} from trials"
+                " where (?1 is null or data = ?1) and (?2 is null or zone = ?2) order by id",
+                (data, zone),
+            ).fetchall()
+        return [_trial(row) for row in rows]
+
+    def count(self, data: str) -> int:
+        """Return the number of different configurations ever tried on a market, failed ones included."""
+        with self._open() as db:
+            return int(
+                db.execute("select count(distinct config_hash) from trials where data = ?", (data,)).fetchone()[0]
+            )
+
+    def returns_matrix(self, data: str, zone: str) -> tuple[NDArray[np.int64], Floats, list[str]]:
+        """Return the daily returns of every different configuration on the days all of them share.
+
+        Returns
+        -------
+        days : int64 array of shape (t,)
+        returns : float64 array of shape (t, k)
+        names : list of k str
+        """
+        latest = {t.config_hash: t for t in self.trials(data, zone) if t.status == OK and len(t.returns)}
+        if not latest:
+            return np.empty(0, np.int64), np.empty((0, 0)), []
+        kept = list(latest.values())
+        days = kept[0].days
+        for trial in kept[1:]:
+            days = np.intersect1d(days, trial.days, assume_unique=True)
+        columns = [trial.returns[np.searchsorted(trial.days, days)] for trial in kept]
+        return days, np.stack(columns, axis=1), [trial.name for trial in kept]
+
+    def broken(self) -> str | None:
+        """Return where the chain is broken, in words, or None when every row is as it was written."""
+        with self._open() as db:
+            for table, columns in (("trials", COLUMNS), ("looks", ("bundle", "reason", "at"))):
+                before, expected = "", 0
+                for row in db.execute(f"select id, {', '.join(columns)}, before, hash from {table} order by id"):
+                    expected += 1
+                    if row[0] != expected:
+                        return f"row {expected} of {table} is missing"
+                    if row[-2] != before or row[-1] != _link(before, row[1:-2]):
+                        return f"row {expected} of {table} was changed"
+                    before = row[-1]
+                last = db.execute("select seq from sqlite_sequence where name = ?", (table,)).fetchone()
+                if last is not None and last[0] != expected:
+                    return f"rows {expected + 1} to {last[0]} of {table} are missing"
+        return None
+
+
+def _canonical(config: Mapping[str, Any]) -> str:
+    return json.dumps(json.loads(dumps(dict(config), indent=None)), sort_keys=True, separators=(",", ":"))
+
+
+def _row(trial: Trial) -> tuple[Any, ...]:
+    metric = None if trial.metric is None or not np.isfinite(trial.metric) else float(trial.metric)
+    days = np.ascontiguousarray(trial.days, np.int64).tobytes()
+    returns = np.ascontiguousarray(trial.returns, np.float64).tobytes()
+    config = _canonical(trial.config)
+    return (
+        *(trial.kind, trial.name, config, trial.config_hash, trial.data, trial.zone, trial.status, metric),
+        *(trial.seed, trial.at, days, returns),
+    )
+
+
+def _trial(row: tuple[Any, ...]) -> Trial:
+    named = dict(zip(COLUMNS, row, strict=True))
+    del named["config_hash"]
+    named["config"] = json.loads(named["config"])
+    named["days"] = np.frombuffer(named["days"], np.int64)
+    named["returns"] = np.frombuffer(named["returns"], np.float64)
+    return Trial(**named)
+
+
+def _head(db: sqlite3.Connection, table: str) -> str:
+    row = db.execute(f"select hash from {table} order by id desc limit 1").fetchone()
+    return "" if row is None else str(row[0])
+
+
+def _link(before: str, row: tuple[Any, ...]) -> str:
+    digest = hashlib.sha256(before.encode())
+    for value in row:
+        digest.update(b"\x1f" + (value if isinstance(value, bytes) else repr(value).encode()))
+    return digest.hexdigest()
