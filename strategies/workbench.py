@@ -1,0 +1,195 @@
+"""From names to a comparison: which bundle, which bars, which zone, at which costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.bars import Bars, format_time
+from engine.compare import GRID, PROFILE, Comparison, compare_strategies
+from engine.errors import DataError, UsageError, unknown
+from engine.signals import Evidence, Strategy, Verdicts
+from engine.zones import ZONES
+
+if TYPE_CHECKING:
+    from models.bundle import Bundle
+
+CHOICES = (*ZONES, "oos", "all")
+
+
+def terms(
+    fee: float | None = None,
+    maker_fee: float | None = None,
+    slippage: float | None = None,
+    exposure: float | None = None,
+) -> dict[str, float]:
+    """Return the costs and size that were named; the bundle's own stand for the rest."""
+    named = {"fee": fee, "maker_fee": maker_fee, "slippage": slippage, "exposure": exposure}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The bars to trade on, and what is known about them.
+
+    Parameters
+    ----------
+    zone : str
+        One of development, validation, test, oos, all.
+    rows : slice
+        Rows of the whole history.
+    in_sample : bool array of shape (n,)
+        Which bars of the whole history any part of the bundle was fitted on.
+    evidence : Evidence or None
+        The walk-forward's recorded evidence for ``oos``; None when the bundle's own models speak.
+    """
+
+    zone: str
+    rows: slice
+    in_sample: Verdicts
+    evidence: Evidence | None
+
+
+def find_stretch(bundle: Bundle, bars: Bars, zone: str) -> Stretch:
+    """Return the rows of a zone in any bars of the bundle's market or another.
+
+    Raises
+    ------
+    UsageError
+        For a zone nobody knows.
+    DataError
+        If these bars do not reach into the zone.
+    """
+    if zone not in CHOICES:
+        raise unknown("zone", zone, CHOICES)
+    evidence = bundle.stored_evidence(bars) if zone == "oos" else None
+    if evidence is not None:
+        audited = np.flatnonzero(np.isfinite(evidence.audit))
+        known = audited if len(audited) else np.flatnonzero(np.isfinite(evidence.p_up))
+        rows = slice(int(known[0]), int(known[-1]) + 1)
+        return Stretch(zone, rows, np.zeros(len(bars), np.bool_), evidence)
+    rows = slice(0, len(bars)) if zone == "all" else bundle.manifest.zones.rows(bars, zone)
+    if len(bars[rows]) < 3:
+        first, last = format_time(bars.open_time[0]), format_time(bars.open_time[-1])
+        raise DataError(
+            f"{bars.symbol} from {first} to {last} holds no bars of zone {zone}, which begins"
+            f" {format_time(getattr(bundle.manifest.zones, zone)[0])}; bring later bars or choose another --zone"
+        )
+    return Stretch(zone, rows, bundle.in_sample(bars), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A strategy that decides from recorded evidence instead of asking its models again."""
+
+    strategy: Any
+    evidence: Evidence
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.strategy, name)
+
+    @property
+    def name(self) -> str:
+        return str(self.strategy.name)
+
+    @property
+    def memory(self) -> int:
+        return 1
+
+    def signals(self, bars: Bars, since: int = 0) -> Any:
+        """Return the wishes of the recorded evidence; ``bars`` must be those it was recorded on."""
+        return self.strategy.signals_from(self.evidence)
+
+
+def lineup(bundle: Bundle, mode: str) -> list[tuple[str, Strategy]]:
+    """Return the three profiles and the gate grid between them, profiles first, nothing twice."""
+    from strategies import PROFILES, gate_grid, make_strategy
+
+    profiles = [make_strategy(profile, bundle, mode) for profile in PROFILES]
+    said = {(s.threshold, s.regime, s.auditor) for s in profiles}
+    between = [s for s in gate_grid(bundle, mode) if (s.threshold, s.regime, s.auditor) not in said]
+    return [(PROFILE, s) for s in profiles] + [(GRID, s) for s in between]
+
+
+def find_market(bundle: Bundle, what: str | None, data_root: Path) -> Bars:
+    """Return the bars named, or those of the bundle's own market where they are at hand."""
+    from engine.history.embedded import EMBEDDED
+    from engine.history.find import find_bars
+
+    if what is not None:
+        return find_bars(what, data_root)
+    market = bundle.manifest.market
+    own = f"{market.symbol}-{market.timeframe}"
+    if bundle.manifest.name in EMBEDDED:
+        return find_bars(bundle.manifest.name, data_root)
+    try:
+        return find_bars(own, data_root)
+    except UsageError:
+        raise UsageError(
+            f"bundle {bundle.manifest.name} was trained on {own}, which is not stored here;"
+            f" name bars with --bars FILE or store them with `tradsys data import FILE --symbol {market.symbol}`"
+        ) from None
+
+
+def compare_bundle(
+    name: str | Path,
+    bars: str | Bars | None = None,
+    zone: str = "test",
+    mode: str = "rank",
+    terms: Mapping[str, float] | None = None,
+    data_root: Path = Path("data"),
+) -> Comparison:
+    """Set the profiles of a bundle and the gates between them side by side at equal costs.
+
+    Parameters
+    ----------
+    name : str or Path
+        A shipped bundle's name or a folder.
+    bars : str, Bars or None
+        Embedded or stored series, file, or bars; the bundle's own market by default.
+    zone : str
+        ``test`` (unseen by every part), ``oos`` (the walk-forward's out-of-sample rows),
+        ``validation``, ``development`` or ``all``.
+    mode : str
+        ``rank`` or ``probability``.
+    terms : mapping of str to float, optional
+        Fields of Rules that replace the bundle's.
+    data_root : Path
+        Folder of the stored series.
+
+    Examples
+    --------
+    >>> comparison = compare_bundle("nasdaq-1d")
+    >>> [row.name for row in comparison.rows][:3]
+    ['Sniper', 'Audited', 'Reckless']
+    """
+    from models.bundle import load_bundle
+
+    bundle = load_bundle(name)
+    market = bars if isinstance(bars, Bars) else find_market(bundle, bars, data_root)
+    stretch = find_stretch(bundle, market, zone)
+    strategies = lineup(bundle, mode)
+    if stretch.evidence is not None:
+        strategies = [(kind, Recorded(s, stretch.evidence)) for kind, s in strategies]
+    rules = bundle.rules(**(terms or {}))
+    comparison = compare_strategies(strategies, market, rules, stretch.rows, stretch.in_sample, zone)
+    return replace(comparison, about=about(bundle, market, mode))
+
+
+def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:
+    """Return what a comparison's record says about its bundle and data."""
+    fingerprint = bars.fingerprint()
+    return {
+        "bundle": {
+            "name": bundle.manifest.name,
+            "hash": bundle.hash,
+            "predictor": bundle.manifest.predictor["kind"],
+            "fence": format_time(bundle.manifest.fence),
+        },
+        "data": {"fingerprint": fingerprint, "as_trained": fingerprint == bundle.manifest.data["fingerprint"]},
+        "confidence": mode,
+    }
