@@ -57,9 +57,9 @@ def compare(
     data: DataFolder = Path("data"),
 ) -> None:
     """Set Sniper, Audited and Reckless side by side on the same bars at equal costs."""
-    from strategies.workbench import compare_bundle, terms
+    from strategies.workbench import compare_bundle, named_terms
 
-    comparison = compare_bundle(bundle, bars, zone, confidence, terms(fee, maker_fee, slippage, exposure), data)
+    comparison = compare_bundle(bundle, bars, zone, confidence, named_terms(fee, maker_fee, slippage, exposure), data)
     if as_json:
         from engine.jsons import dumps
 

@@ -160,10 +160,10 @@ def compare_strategies(
         raise DataError(f"zone {zone} holds {len(stretch)} of these {len(bars)} bars; at least 3 are needed to trade")
     fenced = np.zeros(len(bars), np.bool_) if in_sample is None else in_sample
     share = float(fenced[rows].mean())
-    lines = [
-        _line(strategy.name, kind, terms_of(strategy), strategy.signals(bars)[rows], stretch, rules, share)
-        for kind, strategy in strategies
-    ]
+    lines = []
+    for kind, strategy in strategies:
+        signals = strategy.signals(bars)[rows]
+        lines.append(_line(kind, strategy.name, terms_of(strategy), signals, simulate(stretch, signals, rules), share))
     lines.append(buy_and_hold(stretch, rules))
     return Comparison(stretch, rules, zone, tuple(lines), {})
 
@@ -182,11 +182,8 @@ def buy_and_hold(bars: Bars, rules: Rules) -> Row:
     side = np.zeros(n, np.int8)
     side[0] = 1
     signals = Signals(side=side, atr=np.ones(n), proposed=side, reason=(side == 0).astype(np.uint8) * 2)
-    return _line("Buy and hold", CONTROL, {}, signals, bars, forever, 0.0)
+    return _line(CONTROL, "Buy and hold", {}, signals, simulate(bars, signals, forever), 0.0)
 
 
-def _line(
-    name: str, kind: str, terms: Mapping[str, Any], signals: Signals, bars: Bars, rules: Rules, share: float
-) -> Row:
-    result = simulate(bars, signals, rules)
+def _line(kind: str, name: str, terms: Mapping[str, Any], signals: Signals, result: Result, share: float) -> Row:
     return Row(name, kind, terms, signals, result, score(result), share)

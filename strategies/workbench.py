@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHOICES = (*ZONES, "oos", "all")
 
 
-def terms(
+def named_terms(
     fee: float | None = None,
     maker_fee: float | None = None,
     slippage: float | None = None,
