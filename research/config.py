@@ -1,0 +1,208 @@
+"""What a training may choose, with the default of every key; one TOML file is one training."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+from engine.errors import UsageError, unknown
+from engine.rules import Rules
+from research.settings import (
+    Auditor,
+    Barriers,
+    Calibration,
+    Costs,
+    Folds,
+    Logistic,
+    Regime,
+    Thresholds,
+    Transformer,
+    Trees,
+)
+
+CONFIGS = Path(__file__).parent / "configs"
+CANDIDATES = ("logistic", "trees", "transformer")  # from the simplest to the most complex
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training: which market terms, which candidates, how much of everything.
+
+    Every key has a default, so an empty file is a valid configuration for any coin.
+
+    Parameters
+    ----------
+    name : str
+        Name of the bundle; when empty, the file's name.
+    sides : tuple of str
+        ``("long",)`` or ``("long", "short")``.
+    window : int
+        Bars a prediction sees.
+    features : tuple of str
+        Names from ``engine.features.FEATURES``; empty means that engine's default for the timeframe.
+    candidates : tuple of str
+        Any of ``logistic``, ``trees``, ``transformer``.
+    force : str
+        Ship this candidate whatever the comparison says; empty lets the validation zone choose.
+    seed : int
+        Same seed, same machine: the same bundle, byte for byte.
+    threads : int
+        Threads of every learner; part of what makes two runs equal.
+    barriers, costs, folds, logistic, trees, transformer, calibration, regime, auditor, thresholds
+        Sections, each documented in ``research.settings``.
+
+    Examples
+    --------
+    >>> TrainConfig().barriers.hold
+    24
+    """
+
+    name: str = ""
+    sides: tuple[str, ...] = ("long",)
+    window: int = 32
+    features: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = CANDIDATES
+    force: str = ""
+    seed: int = 7
+    threads: int = 2
+    barriers: Barriers = field(default_factory=Barriers)
+    costs: Costs = field(default_factory=Costs)
+    folds: Folds = field(default_factory=Folds)
+    logistic: Logistic = field(default_factory=Logistic)
+    trees: Trees = field(default_factory=Trees)
+    transformer: Transformer = field(default_factory=Transformer)
+    calibration: Calibration = field(default_factory=Calibration)
+    regime: Regime = field(default_factory=Regime)
+    auditor: Auditor = field(default_factory=Auditor)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    def __post_init__(self) -> None:
+        """Refuse what no training could do, every mistake at once."""
+        wrong = [f"{key} must be {allowed}, was {value!r}" for key, good, allowed, value in _rules_of(self) if not good]
+        if wrong:
+            raise UsageError("fix these keys of the training configuration: " + "; ".join(wrong))
+
+    @property
+    def rules(self) -> Rules:
+        """The terms of a trade under this configuration."""
+        terms = {"fee": self.costs.fee, "maker_fee": self.costs.maker_fee, "slippage": self.costs.slippage}
+        exposure = min(0.95, 0.999 / (1.0 + self.costs.fee + self.costs.slippage))
+        return Rules(self.barriers.k_up, self.barriers.k_down, self.barriers.hold, exposure=exposure, **terms)
+
+    @property
+    def embargo(self) -> int:
+        """Bars between what is learned from and what is judged: a window and the longest trade."""
+        return self.window + self.barriers.hold
+
+    def digest(self) -> str:
+        """Return the sha256 of every key, whatever their order in the file."""
+        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
+    c, b, f = config, config.barriers, config.folds
+    named = {*CANDIDATES}
+    return [
+        ("sides", c.sides in (("long",), ("long", "short")), '["long"] or ["long", "short"]', c.sides),
+        ("window", 2 <= c.window <= 512, "in 2..512", c.window),
+        ("candidates", bool(c.candidates) and {*c.candidates} <= named, f"some of {CANDIDATES}", c.candidates),
+        ("force", not c.force or c.force in c.candidates, "empty or one of the candidates", c.force),
+        ("threads", 1 <= c.threads <= 256, "in 1..256", c.threads),
+        ("barriers.vertical", b.vertical in ("sign", "zero", "drop"), "sign, zero or drop", b.vertical),
+        ("folds.count", 2 <= f.count <= 100, "in 2..100", f.count),
+        ("folds.first", 0.1 <= f.first <= 0.9, "in [0.1, 0.9]", f.first),
+        ("folds.inner", 0.05 <= f.inner <= 0.4, "in [0.05, 0.4]", f.inner),
+        ("trees.lags", all(0 <= lag < c.window for lag in c.trees.lags), "within the window", c.trees.lags),
+        ("transformer.loss", c.transformer.loss in ("bce", "focal"), "bce or focal", c.transformer.loss),
+        ("transformer.seeds", 1 <= c.transformer.seeds <= 20, "in 1..20", c.transformer.seeds),
+        (
+            "transformer.heads",
+            c.transformer.width % c.transformer.heads == 0,
+            "a divisor of width",
+            c.transformer.heads,
+        ),
+        ("calibration.method", c.calibration.method in ("platt", "temperature"), "platt or temperature", "other"),
+        ("regime.starts", c.regime.starts >= 1, "at least 1", c.regime.starts),
+        ("regime.states", 2 <= c.regime.states <= 6, "in 2..6", c.regime.states),
+        ("regime.longest_block", c.regime.longest_block in (64, 128, 256, 512, 1024), "64, 128 .. 1024", "other"),
+    ]
+
+
+def load_config(name: str | Path) -> TrainConfig:
+    """Return a shipped configuration by name, or your own by the path of its TOML file.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, it is no TOML, or a key or value is not understood.
+
+    Examples
+    --------
+    >>> load_config("btcusdt-1h").barriers.hold
+    24
+    """
+    path = Path(name) if str(name).endswith(".toml") else CONFIGS / f"{name}.toml"
+    if not path.is_file():
+        raise unknown("training configuration", str(name), [p.stem for p in CONFIGS.glob("*.toml")])
+    try:
+        keys = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as mistake:
+        raise UsageError(f"{path.name} is not TOML: {mistake}") from None
+    config = parse_config(keys)
+    return config if config.name else dataclasses.replace(config, name=path.stem)
+
+
+def parse_config(keys: Mapping[str, Any]) -> TrainConfig:
+    """Return the configuration that a table of keys describes; what it leaves out has its default.
+
+    Raises
+    ------
+    UsageError
+        Naming the first key or value that is not understood.
+
+    Examples
+    --------
+    >>> parse_config({"window": 16, "barriers": {"hold": 10}}).embargo
+    26
+    """
+    config: TrainConfig = _section(TrainConfig, keys, "")
+    return config
+
+
+def _section(kind: Any, keys: Mapping[str, Any], prefix: str) -> Any:
+    types_of = get_type_hints(kind)
+    values = {}
+    for key, value in keys.items():
+        if key not in types_of:
+            raise unknown("training setting", f"{prefix}{key}", [f"{prefix}{known}" for known in types_of])
+        values[key] = _value(types_of[key], value, f"{prefix}{key}")
+    return kind(**values)
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise UsageError(f"training setting {where} is a section, write [{where}] and its keys below")
+        return _section(kind, value, f"{where}.")
+    if get_origin(kind) is tuple:
+        item = kind.__args__[0]
+        good = isinstance(value, list) and all(_fits(item, one) for one in value)
+        return tuple(item(one) for one in value) if good else _refuse(where, f"a list of {item.__name__}", value)
+    return kind(value) if _fits(kind, value) else _refuse(where, kind.__name__, value)
+
+
+def _fits(kind: type, value: Any) -> bool:
+    if isinstance(value, bool) or isinstance(kind, types.GenericAlias):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _refuse(where: str, allowed: str, value: Any) -> Any:
+    raise UsageError(f"training setting {where} must be {allowed}, was {value!r}")
