@@ -1,0 +1,234 @@
+"""Everything that is wrong or remarkable in a market file, by time, also in files that reading refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bars import COLUMNS, LONGEST_CLOSURE_NS, Bars, format_time, format_timeframe, parse_timeframe
+from engine.errors import DataError
+from engine.history.defects import Defect
+from engine.history.infer import Stamps, infer_sessions, infer_symbol, stated_or_inferred
+from engine.history.raw import RawBars, describe, read_raw
+from engine.history.stamps import MISSING
+
+REMARKS = ("gap", "zero-volume")  # true of real markets: worth knowing, no reason to refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong or remarkable.
+
+    Parameters
+    ----------
+    kind : str
+        ``gap`` and ``zero-volume`` are remarks; the others make reading refuse the file: unreadable,
+        unparsable, missing, unsorted, duplicate, timeframe, off-grid, non-finite, not-positive, ohlc.
+    time : str
+        UTC time of the bar (of a gap: its first missing bar); empty where there is none.
+    row : int
+        Line of a CSV or row of another file, from 1 (of a gap: the row after it); 0 for the whole file.
+    detail : str
+        What, in words.
+    """
+
+    kind: str
+    time: str
+    row: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a check found in one file or series: the findings by time, and their summary.
+
+    Parameters
+    ----------
+    name : str
+        File or series.
+    symbol, timeframe : str
+        As stated or inferred; the timeframe is empty where it cannot be told.
+    sessions : bool
+        Whether closures up to a week are no gaps.
+    rows : int
+        Rows in the file.
+    first, last : str
+        Earliest and latest open time, UTC; empty where there is none.
+    gaps, missing_bars : int
+        Number of gaps, and of bars missing in them all.
+    zero_volume_share : float
+        Share of rows without any volume.
+    findings : tuple of Finding
+        Ordered by time, then row; those without a time first.
+    """
+
+    name: str
+    symbol: str = ""
+    timeframe: str = ""
+    sessions: bool = False
+    rows: int = 0
+    first: str = ""
+    last: str = ""
+    gaps: int = 0
+    missing_bars: int = 0
+    zero_volume_share: float = 0.0
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def defects(self) -> int:
+        """Number of findings because of which reading refuses the file."""
+        return sum(finding.kind not in REMARKS for finding in self.findings)
+
+    @property
+    def summary(self) -> str:
+        """The check in one line."""
+        market = f"{self.symbol} {self.timeframe or 'unknown timeframe'}{' sessions' if self.sessions else ''}"
+        span = f"{self.rows} bars {self.first} .. {self.last}" if self.first else f"{self.rows} rows"
+        gaps = f"{self.gaps} gaps ({self.missing_bars} bars missing)"
+        volume = f"{self.zero_volume_share:.2%} without volume"
+        verdict = "usable" if not self.defects else f"REFUSED: {self.defects} defects"
+        return f"{self.name}: {market}, {span}, {gaps}, {volume}, {verdict}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as plain JSON values."""
+        return {**asdict(self), "findings": [asdict(f) for f in self.findings], "defects": self.defects}
+
+
+def check_file(
+    path: Path, symbol: str | None = None, timeframe: str | None = None, sessions: bool | None = None
+) -> Check:
+    """Return everything that is wrong or remarkable in a market file.
+
+    Works on files that ``read_bars`` refuses, and takes the same arguments. Gaps are looked for
+    between the bars in order of time. Of a market with sessions, closures up to a week are no gaps,
+    so bars missing inside a week are not noticed.
+
+    Raises
+    ------
+    UsageError
+        When there is no such file, or the timeframe is no timeframe.
+    """
+    if timeframe is not None:
+        parse_timeframe(timeframe)
+    blank = Check(path.name, symbol or infer_symbol(path.name), timeframe or "", bool(sessions))
+    try:
+        raw = read_raw(path, sessions)
+    except DataError as error:
+        return replace(blank, findings=(Finding("unreadable", "", 0, str(error)),))
+    defects = list(raw.row_defects())
+    known = np.unique(raw.stamps[raw.stamps != MISSING])
+    found = []
+    timeframe_ns = 0
+    try:
+        timeframe_ns = stated_or_inferred(known, timeframe, raw.label)
+    except DataError as error:
+        found.append(Finding("timeframe", "", 0, str(error)))
+    if sessions is None:
+        blank = replace(blank, sessions=infer_sessions(known, timeframe_ns or 1))
+    defects += raw.bar_defects(timeframe_ns or 1)
+    gaps = find_gaps(known, timeframe_ns, blank.sessions)
+    silent = np.flatnonzero(raw.prices["volume"] == 0)
+    found += _findings(raw, defects, gaps, silent)
+    return _summarised(replace(blank, rows=len(raw.stamps)), found, known, timeframe_ns, gaps, silent)
+
+
+def check_bars(bars: Bars, name: str) -> Check:
+    """Return what is remarkable in bars that passed the door: gaps and bars without volume."""
+    stamps = bars.open_time.view(np.int64)
+    gaps = find_gaps(stamps, bars.timeframe_ns, bars.sessions)
+    silent = np.flatnonzero(bars.volume == 0)
+    raw = RawBars(_Memory(name), stamps, {c: getattr(bars, c) for c in COLUMNS}, ())
+    blank = Check(name, bars.symbol, bars.timeframe, bars.sessions, len(bars))
+    return _summarised(blank, _findings(raw, [], gaps, silent), stamps, bars.timeframe_ns, gaps, silent)
+
+
+def find_gaps(stamps: Stamps, timeframe_ns: int, sessions: bool) -> NDArray[np.int64]:
+    """Return the gaps between sorted open times.
+
+    Returns
+    -------
+    int64 array of shape (k, 3)
+        First and last missing open time in nanoseconds, and the number of bars missing.
+    """
+    if timeframe_ns == 0 or len(stamps) < 2:
+        return np.empty((0, 3), np.int64)
+    step = np.diff(stamps)
+    longest = max(LONGEST_CLOSURE_NS, timeframe_ns) if sessions else timeframe_ns
+    missing = (step - 1) // timeframe_ns
+    at = np.flatnonzero((step > longest) & (missing > 0))
+    first = stamps[at] + timeframe_ns
+    return np.stack([first, first + (missing[at] - 1) * timeframe_ns, missing[at]], axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Bars in memory, where a file is expected."""
+
+    label: str
+    names: tuple[str, ...] = COLUMNS
+    unit: str = "row"
+
+    def take(self, picked: dict[str, int]) -> dict[str, Any]:
+        raise AssertionError("bars in memory are not read again")
+
+    def line_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows + 1
+
+
+def _findings(
+    raw: RawBars, defects: list[Defect], gaps: NDArray[np.int64], silent: NDArray[np.int64]
+) -> list[Finding]:
+    lines = _lines(raw, defects, gaps, silent)
+    times = np.datetime_as_string(raw.stamps.view("datetime64[ns]"), unit="m")
+    found = []
+    for defect in defects:
+        for i, row in enumerate(defect.rows):
+            time = "" if raw.stamps[row] == MISSING else str(times[row])
+            found.append(Finding(defect.kind, time, lines(row), describe(defect, i)))
+    for first, last, missing in gaps:
+        begin, end = (format_time(np.datetime64(int(t), "ns")) for t in (first, last))
+        after = int(np.argmax(raw.stamps > last))
+        text = f"{missing} bars are missing, from {begin} to {end}" if missing > 1 else "1 bar is missing"
+        found.append(Finding("gap", begin, lines(after), text))
+    if len(silent):
+        share = f"{len(silent)} of {len(raw.stamps)} bars ({len(silent) / len(raw.stamps):.2%}) have no volume"
+        row = silent[0]
+        time = "" if raw.stamps[row] == MISSING else str(times[row])
+        found.append(Finding("zero-volume", time, lines(row), f"{share}; this is the first"))
+    return found
+
+
+def _lines(
+    raw: RawBars, defects: list[Defect], gaps: NDArray[np.int64], silent: NDArray[np.int64]
+) -> Callable[[Any], int]:
+    if not any(len(defect.rows) for defect in defects) and len(gaps) == 0 and len(silent) == 0:
+        return lambda row: 0
+    table = raw.sheet.line_of(np.arange(len(raw.stamps)))
+    return lambda row: int(table[row])
+
+
+def _summarised(
+    blank: Check,
+    found: list[Finding],
+    known: Stamps,
+    timeframe_ns: int,
+    gaps: NDArray[np.int64],
+    silent: NDArray[np.int64],
+) -> Check:
+    ends = known[[0, -1]].view("datetime64[ns]") if len(known) else []
+    first, last = (format_time(time) for time in ends) if len(known) else ("", "")
+    return replace(
+        blank,
+        timeframe=format_timeframe(timeframe_ns) if timeframe_ns else "",
+        first=first,
+        last=last,
+        gaps=len(gaps),
+        missing_bars=int(gaps[:, 2].sum()),
+        zero_volume_share=len(silent) / blank.rows if blank.rows else 0.0,
+        findings=tuple(sorted(found, key=lambda f: (f.time, f.row))),
+    )

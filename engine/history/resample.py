@@ -1,0 +1,102 @@
+"""Coarser bars from finer ones: only those that are complete, so nothing is known early."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bars import UNIT_NS, Bars, parse_timeframe
+from engine.errors import UsageError
+from engine.history.infer import FIRST_MONDAY_NS
+
+WEEK_NS = UNIT_NS["w"]
+
+
+def resample(bars: Bars, timeframe: str) -> Bars:
+    """Return coarser bars, each made of all the finer bars inside it.
+
+    A coarse bar begins on the grid since 1970 in UTC; weeks begin on Monday, as exchanges' do.
+
+    * A market that never closes: a coarse bar exists when every finer bar of it does. One missing
+      fine bar leaves a gap, never a bar of less.
+    * A market with sessions: nobody can tell a closure from a missing bar, so a coarse bar exists
+      when its time is over for certain: a bar of a later coarse bar is there, or its last finer bar
+      closes with it. The first one exists only when a finer bar opens with it, for the bars before
+      may have been cut off.
+
+    Therefore ``resample(bars.upto(n), ...)`` is always the beginning of ``resample(bars, ...)``.
+
+    Parameters
+    ----------
+    bars : Bars
+        Closed bars.
+    timeframe : str
+        A multiple of the bars' own, at most ``1w``.
+
+    Returns
+    -------
+    Bars
+        Open of the first, highest high, lowest low, close of the last, sum of volume.
+
+    Raises
+    ------
+    UsageError
+        When the timeframe is not a multiple of the bars' own or is longer than a week.
+
+    Examples
+    --------
+    >>> from engine.synthetic import random_bars
+    >>> len(resample(random_bars(11, timeframe="1h"), "4h"))
+    2
+    """
+    coarse_ns = parse_timeframe(timeframe)
+    if coarse_ns % bars.timeframe_ns or coarse_ns > WEEK_NS:
+        raise UsageError(f"{bars.timeframe} bars cannot become {timeframe}; allowed: multiples of {bars.timeframe} to 1w")
+    if coarse_ns == bars.timeframe_ns:
+        return bars
+    stamps = bars.open_time.view(np.int64)
+    shift = FIRST_MONDAY_NS if coarse_ns == WEEK_NS else 0
+    slot = (stamps - shift) // coarse_ns
+    first = np.flatnonzero(np.diff(slot, prepend=slot[:1] - 1))
+    last = np.r_[first[1:], len(bars)][: len(first)] - 1
+    opens = slot[first] * coarse_ns + shift
+    keep = _complete(bars, opens, first, last, coarse_ns)
+    if not keep.any():
+        return _made(bars, opens[:0], first[:0], last[:0], coarse_ns)
+    return _made(bars, opens[keep], first[keep], last[keep], coarse_ns)
+
+
+def _complete(
+    bars: Bars, opens: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64], coarse_ns: int
+) -> NDArray[np.bool_]:
+    if not bars.sessions:
+        return last - first + 1 == coarse_ns // bars.timeframe_ns
+    stamps = bars.open_time.view(np.int64)
+    over = np.ones(len(first), np.bool_)
+    if len(over):
+        over[-1] = stamps[-1] + bars.timeframe_ns == opens[-1] + coarse_ns
+        over[0] &= stamps[0] == opens[0]
+    return over
+
+
+def _made(
+    bars: Bars, opens: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64], coarse_ns: int
+) -> Bars:
+    count = coarse_ns // bars.timeframe_ns
+    rows = first[:, None] + np.arange(count)
+    inside = rows <= last[:, None]
+    rows = np.where(inside, rows, last[:, None])
+    volume = np.zeros(len(first))
+    for i in range(count):  # one after another, so that a sum never depends on the bars around it
+        volume += np.where(inside[:, i], bars.volume[rows[:, i]], 0.0)
+    return Bars(
+        open_time=opens.view("datetime64[ns]"),
+        open=bars.open[first],
+        high=bars.high[rows].max(axis=1) if len(first) else np.empty(0),
+        low=bars.low[rows].min(axis=1) if len(first) else np.empty(0),
+        close=bars.close[last],
+        volume=volume,
+        timeframe_ns=coarse_ns,
+        symbol=bars.symbol,
+        sessions=bars.sessions,
+    )
