@@ -7,12 +7,13 @@ whole grid of gates between them is scored too, and buy and hold beside them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from engine.bars import Bars, format_time
+from engine.controls import hold
 from engine.errors import DataError
 from engine.rules import Rules
 from engine.score import Score, score
@@ -35,8 +36,8 @@ class Row:
         ``profile``, ``grid`` (a combination of gates between the profiles) or ``control``.
     terms : dict
         Threshold, confidence mode and gates of a strategy; empty for controls.
-    signals : Signals
-        Wishes and evidence on the bars compared.
+    signals : Signals or None
+        Wishes and evidence on the bars compared; None for controls.
     result : Result
         The simulation.
     score : Score
@@ -48,13 +49,15 @@ class Row:
     name: str
     kind: str
     terms: Mapping[str, Any]
-    signals: Signals
+    signals: Signals | None
     result: Result
     score: Score
     in_sample: float
 
     def wishes(self) -> dict[str, Any]:
         """Count what was proposed, what each gate removed first, and what a held position ignored."""
+        if self.signals is None:
+            return {}
         reason, gates = self.signals.reason, list(self.signals.gates)
         return {
             "proposed": int(np.count_nonzero(self.signals.proposed)),
@@ -164,7 +167,8 @@ def compare_strategies(
     for kind, strategy in strategies:
         signals = strategy.signals(bars)[rows]
         lines.append(_line(kind, strategy.name, terms_of(strategy), signals, simulate(stretch, signals, rules), share))
-    lines.append(buy_and_hold(stretch, rules))
+    held = hold(stretch, rules)
+    lines.append(Row("Buy and hold", CONTROL, {}, None, held, score(held), 0.0))
     return Comparison(stretch, rules, zone, tuple(lines), {})
 
 
@@ -172,17 +176,6 @@ def terms_of(strategy: Strategy) -> dict[str, Any]:
     """Return what sets a strategy apart: threshold, confidence mode and gates, where it has them."""
     terms = {name: getattr(strategy, name, None) for name in ("threshold", "mode", "regime", "auditor")}
     return {name: value for name, value in terms.items() if value is not None}
-
-
-def buy_and_hold(bars: Bars, rules: Rules) -> Row:
-    """Return the control that buys at the second open and sells at the last, at the same costs and exposure."""
-    n = len(bars)
-    fills = rules.fills._replace(wish_lapses_at_gap=False)
-    forever = replace(rules, k_up=1e12, k_down=1e12, hold=max(n - 2, 1), fills=fills)
-    side = np.zeros(n, np.int8)
-    side[0] = 1
-    signals = Signals(side=side, atr=np.ones(n), proposed=side, reason=(side == 0).astype(np.uint8) * 2)
-    return _line(CONTROL, "Buy and hold", {}, signals, simulate(bars, signals, forever), 0.0)
 
 
 def _line(kind: str, name: str, terms: Mapping[str, Any], signals: Signals, result: Result, share: float) -> Row:

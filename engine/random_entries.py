@@ -1,0 +1,171 @@
+"""What luck alone would have earned: random entries with the strategy's count, rules and sides.
+
+Every draw places as many trades as the strategy made, with the same barriers, costs and long/short
+mix, at random bars where no other trade of the draw is open. What the strategy did better than the
+draws is skill or luck; what it did no better is the market.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from engine.barriers import label_barriers
+from engine.bars import DAY_NS, Bars, Floats
+from engine.rules import Rules
+
+DRAWS = 2_000
+PATIENCE = 200  # attempts per trade before a draw goes on with fewer
+
+
+class Fates(NamedTuple):
+    """What a trade wished at each bar would become; row 0 long, row 1 short; each of shape (2, n)."""
+
+    end: NDArray[np.int64]
+    ret: Floats
+    fill: Floats
+
+
+class Book(NamedTuple):
+    """What the draws are marked with: closes, the last row of each day, days, and the terms of size and cost."""
+
+    close: Floats
+    day_last: NDArray[np.int64]
+    days: int
+    exposure: float
+    fee: float
+
+
+@dataclass(frozen=True, slots=True)
+class RandomEntries:
+    """The distribution of what random entries earned.
+
+    Parameters
+    ----------
+    total_return, sharpe : float64 arrays of shape (draws,)
+        Net return over the stretch; daily Sharpe ratio, annualised (0 where returns never varied).
+    trades : int64 array of shape (draws,)
+        Trades placed; fewer than asked where the stretch was too crowded.
+    """
+
+    total_return: Floats
+    sharpe: Floats
+    trades: NDArray[np.int64]
+
+    def percentile(self, figure: str, value: float) -> float:
+        """Return the share of draws that did worse, ties counted half, in [0, 1]."""
+        drawn = getattr(self, figure)
+        return float((np.mean(drawn < value) + np.mean(drawn <= value)) / 2)
+
+
+@njit(cache=True, nogil=True)
+def next_random(state):
+    """Return the next of a sequence of 64-bit numbers and its state (splitmix64, Steele et al. 2014)."""
+    state = state + np.uint64(0x9E3779B97F4A7C15)
+    z = state
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state, z ^ (z >> np.uint64(31))
+
+
+@njit(cache=True, nogil=True)
+def place(candidates, fates, count, state, wishes):
+    """Fill ``wishes`` (2, count: bar, side row) with trades that never overlap; return how many fitted."""
+    trades, shorts = count
+    taken = np.zeros(fates.end.shape[1] + 1, np.uint8)
+    placed, attempts = 0, 0
+    while placed < trades and attempts < PATIENCE * trades:
+        attempts += 1
+        state, drawn = next_random(state)
+        bar = candidates[drawn % np.uint64(len(candidates))]
+        row = 1 if placed < shorts else 0
+        end = fates.end[row, bar]
+        if end < 0 or taken[bar + 1 : end + 1].any():
+            continue
+        taken[bar + 1 : end + 1] = 1
+        wishes[0, placed], wishes[1, placed] = bar, row
+        placed += 1
+    return placed
+
+
+@njit(cache=True, nogil=True)
+def worth(wishes, placed, fates, book):
+    """Return total return and daily Sharpe (not annualised) of the trades placed."""
+    order = np.argsort(wishes[0, :placed])
+    cash, before, total, squares = 1.0, 1.0, 0.0, 0.0
+    i = 0
+    for last in book.day_last:
+        while i < placed and fates.end[wishes[1, order[i]], wishes[0, order[i]]] <= last:
+            cash *= 1.0 + book.exposure * fates.ret[wishes[1, order[i]], wishes[0, order[i]]]
+            i += 1
+        equity = cash
+        if i < placed and wishes[0, order[i]] + 1 <= last:
+            row = wishes[1, order[i]]
+            gained = (1 - 2 * row) * (book.close[last] / fates.fill[row, wishes[0, order[i]]] - 1.0)
+            equity = cash * (1.0 + book.exposure * (gained - book.fee))
+        move = equity / before - 1.0
+        total += move
+        squares += move * move
+        before = equity
+    mean = total / book.days
+    variance = (squares - book.days * mean * mean) / (book.days - 1)
+    return before - 1.0, mean / np.sqrt(variance) if variance > 1e-18 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def draw_all(candidates, fates, book, count, seed, out):
+    """Fill ``out`` (draws, 3: return, Sharpe, trades); draw k depends on the seed and k alone."""
+    wishes = np.empty((2, count[0]), np.int64)
+    for k in range(len(out)):
+        state = np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(k) * np.uint64(0x2545F4914F6CDD1D)
+        placed = place(candidates, fates, count, state, wishes)
+        out[k, 0], out[k, 1] = worth(wishes, placed, fates, book)
+        out[k, 2] = placed
+
+
+def fates_of(bars: Bars, atr: Floats, rules: Rules) -> Fates:
+    """Return what trades wished at each bar would become, long and short."""
+    labels = [label_barriers(bars, atr, rules, side) for side in (1, -1)]
+    opened = np.append(bars.open[1:], np.nan)
+    fills = [opened * (1.0 + side * rules.slippage) for side in (1, -1)]
+    return Fates(np.stack([x.end for x in labels]), np.stack([x.ret for x in labels]), np.stack(fills))
+
+
+def random_entries(
+    bars: Bars, atr: Floats, rules: Rules, trades: tuple[int, int], draws: int = DRAWS, seed: int = 0
+) -> RandomEntries | None:
+    """Return what random entries with the same count, barriers, costs and sides earned on these bars.
+
+    Parameters
+    ----------
+    bars : Bars
+        The stretch that the strategy traded.
+    atr : float64 array of shape (n,)
+        Barriers' unit at each close; bars without it are never entered.
+    rules : Rules
+        Barriers, costs, size.
+    trades : (int, int)
+        Number of trades, and how many of them short.
+    draws, seed : int
+        Number of draws; same seed, same draws.
+
+    Returns
+    -------
+    RandomEntries or None
+        None when there is nothing to draw: no trades, no bar that could be entered, under two days.
+    """
+    fates = fates_of(bars, atr, rules)
+    candidates = np.flatnonzero((fates.end >= 0).all(axis=0))
+    day = bars.open_time.view(np.int64) // DAY_NS
+    day_last = np.flatnonzero(np.append(np.diff(day) > 0, True)) if len(bars) else np.empty(0, np.int64)
+    days = len(day_last) if bars.sessions else int(day[-1] - day[0]) + 1 if len(bars) else 0
+    if trades[0] == 0 or len(candidates) == 0 or days < 2:
+        return None
+    out = np.empty((draws, 3))
+    book = Book(np.array(bars.close), day_last, days, rules.exposure, rules.fee)
+    draw_all(candidates, fates, book, trades, seed, out)
+    return RandomEntries(out[:, 0].copy(), out[:, 1] * np.sqrt(bars.days_per_year), out[:, 2].astype(np.int64))
