@@ -1,0 +1,172 @@
+"""The one law, as a check anyone can run: what is decided at a bar depends on a finite past alone.
+
+Two ways to break it are tried. *Truncation*: the decision is asked again from its declared memory
+and nothing else. *Perturbation*: everything after the bar is replaced (by noise, by another path,
+by nothing) and the decision must not move. The second also catches what truncation cannot see:
+a decision that the future only removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bars import COLUMNS, Bars, format_time
+from engine.signals import Signals, Strategy
+
+FUTURES = ("noise", "another path", "nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where the law was broken.
+
+    Parameters
+    ----------
+    what : str
+        Feature, field of a decision, or part that moved.
+    how : str
+        ``memory`` or the future that was put in place of the real one.
+    row : int
+        The bar whose value moved.
+    time : str
+        Its open time.
+    """
+
+    what: str
+    how: str
+    row: int
+    time: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} at {self.time} moved when the future was {self.how}"
+            if self.how != "memory"
+            else (f"{self.what} at {self.time} differs when computed from its declared memory alone")
+        )
+
+
+Values = dict[str, NDArray[np.generic]]
+
+
+def decision_fields(signals: Signals) -> Values:
+    """Return every number a decision is made of, by name, each of shape (n,) or (n, k)."""
+    fields: Values = {
+        "side": signals.side,
+        "atr": signals.atr,
+        "confidence": signals.confidence,
+        "proposed": signals.proposed,
+        "reason": signals.reason,
+        **{f"gate {name}": verdict for name, verdict in signals.gates.items()},
+    }
+    if signals.evidence is not None:
+        for name in ("p_up", "lean", "rank", "belief", "audit"):
+            fields[name] = getattr(signals.evidence, name)
+    return {name: values for name, values in fields.items() if len(values)}
+
+
+def first_difference(before: Values, after: Values, rows: slice, shift: int = 0) -> tuple[str, int] | None:
+    """Return name and row of the first value that is not the same to the last bit; NaN equals NaN.
+
+    Parameters
+    ----------
+    before, after : dict of str to arrays
+        The same names; ``after`` begins ``shift`` rows later.
+    rows : slice
+        Rows of ``before`` to compare.
+    """
+    for name, values in before.items():
+        here = values[rows]
+        there = after[name][rows.start - shift : rows.stop - shift]
+        differ = ~((here == there) | ((here != here) & (there != there)))
+        if differ.ndim > 1:
+            differ = differ.any(axis=1)
+        if differ.any():
+            return name, rows.start + int(np.argmax(differ))
+    return None
+
+
+def cuts_of(n: int, first: int, count: int, seed: int = 0) -> list[int]:
+    """Return rows to try, spread at random over ``first .. n - 2`` and sorted; fewer when there are fewer."""
+    rows = np.arange(min(first, max(n - 2, 0)), max(n - 1, 1))
+    chosen = np.random.default_rng(seed).choice(rows, min(count, len(rows)), replace=False)
+    return sorted(int(row) for row in chosen)
+
+
+def memory_break(compute: Callable[[Bars], Values], memory: int, bars: Bars, whole: Values, row: int) -> Break | None:
+    """Return how the values at a row differ when computed from ``memory`` bars alone, if they do."""
+    first = max(0, row - memory + 1)
+    part = compute(bars[first : row + 1])
+    found = first_difference(whole, part, slice(row, row + 1), first)
+    return None if found is None else Break(found[0], "memory", found[1], format_time(bars.open_time[found[1]]))
+
+
+def future_break(compute: Callable[[Bars], Values], bars: Bars, whole: Values, row: int, seed: int) -> Break | None:
+    """Return how values up to a row moved when the bars after it were replaced, if they did."""
+    for how in FUTURES:
+        changed = compute(with_future(bars, row, how, seed))
+        found = first_difference(whole, changed, slice(0, row + 1))
+        if found is not None:
+            return Break(found[0], how, found[1], format_time(bars.open_time[found[1]]))
+    return None
+
+
+def with_future(bars: Bars, row: int, how: str, seed: int) -> Bars:
+    """Return bars whose rows after one are replaced: by noise, by another path, or cut off."""
+    if how == "nothing":
+        return bars.upto(row + 1)
+    rng = np.random.default_rng([seed, row])
+    later = len(bars) - row - 1
+    spread = np.std(np.diff(np.log(bars.close[: row + 1]))) if row > 2 else 0.01
+    moves = rng.standard_normal(later) * max(float(spread), 1e-4)
+    level = np.zeros(later) if how == "noise" else np.cumsum(moves)
+    close = bars.close[row] * np.exp(level + (moves * 5.0 if how == "noise" else 0.0))
+    opened = np.concatenate((bars.close[row : row + 1], close))[:later]
+    stretch = np.exp(np.abs(rng.standard_normal(later)) * spread)
+    future = {
+        "open": opened,
+        "high": np.maximum(opened, close) * stretch,
+        "low": np.minimum(opened, close) / stretch,
+        "close": close,
+        "volume": rng.permutation(bars.volume[: max(later, 1)])[:later] if later <= row else np.ones(later),
+    }
+    kept = {name: np.concatenate((getattr(bars, name)[: row + 1], future[name])) for name in COLUMNS}
+    return Bars(
+        open_time=bars.open_time,
+        **kept,
+        timeframe_ns=bars.timeframe_ns,
+        symbol=bars.symbol,
+        sessions=bars.sessions,
+    )
+
+
+def strategy_breaks(strategy: Strategy, bars: Bars, cuts: Sequence[int], futures: bool = False) -> list[Break]:
+    """Return every break of the law by a strategy's decisions at some rows; none is the proof.
+
+    Parameters
+    ----------
+    strategy : Strategy
+        Anything that turns bars into wishes.
+    bars : Bars
+        The market.
+    cuts : sequence of int
+        Rows to try.
+    futures : bool
+        Also replace the future after each row (slower: every decision up to it is computed again).
+    """
+    whole = decision_fields(strategy.signals(bars))
+    found = []
+    for row in cuts:
+        first = max(0, row - strategy.memory + 1)
+        part = decision_fields(strategy.signals(bars[first : row + 1], since=row - first))
+        differs = first_difference(whole, part, slice(row, row + 1), first)
+        if differs is not None:
+            found.append(Break(f"{strategy.name} {differs[0]}", "memory", row, format_time(bars.open_time[row])))
+        if futures:
+            moved = future_break(lambda b: decision_fields(strategy.signals(b)), bars, whole, row, seed=1)
+            if moved is not None:
+                found.append(Break(f"{strategy.name} {moved.what}", moved.how, moved.row, moved.time))
+    return found
