@@ -74,9 +74,11 @@ def first_difference(before: Values, after: Values, rows: slice, shift: int = 0)
     Parameters
     ----------
     before, after : dict of str to arrays
-        The same names; ``after`` begins ``shift`` rows later.
+        The same names.
     rows : slice
         Rows of ``before`` to compare.
+    shift : int
+        Rows of ``before`` that come before the first of ``after``.
     """
     for name, values in before.items():
         here = values[rows]

@@ -19,13 +19,14 @@ from engine.bars import DAY_NS, Bars, Floats
 from engine.rules import Rules
 
 DRAWS = 2_000
+Rows = NDArray[np.int64]
 PATIENCE = 200  # attempts per trade before a draw goes on with fewer
 
 
 class Fates(NamedTuple):
     """What a trade wished at each bar would become; row 0 long, row 1 short; each of shape (2, n)."""
 
-    end: NDArray[np.int64]
+    end: Rows
     ret: Floats
     fill: Floats
 
@@ -34,7 +35,7 @@ class Book(NamedTuple):
     """What the draws are marked with: closes, the last row of each day, days, and the terms of size and cost."""
 
     close: Floats
-    day_last: NDArray[np.int64]
+    day_last: Rows
     days: int
     exposure: float
     fee: float
@@ -54,7 +55,7 @@ class RandomEntries:
 
     total_return: Floats
     sharpe: Floats
-    trades: NDArray[np.int64]
+    trades: Rows
 
     def percentile(self, figure: str, value: float) -> float:
         """Return the share of draws that did worse, ties counted half, in [0, 1]."""
@@ -63,7 +64,7 @@ class RandomEntries:
 
 
 @njit(cache=True, nogil=True)
-def next_random(state):
+def next_random(state: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return the next of a sequence of 64-bit numbers and its state (splitmix64, Steele et al. 2014)."""
     state = state + np.uint64(0x9E3779B97F4A7C15)
     z = state
@@ -73,7 +74,7 @@ def next_random(state):
 
 
 @njit(cache=True, nogil=True)
-def place(candidates, fates, count, state, wishes):
+def place(candidates: Rows, fates: Fates, count: tuple[int, int], state: np.uint64, wishes: Rows) -> int:
     """Fill ``wishes`` (2, count: bar, side row) with trades that never overlap; return how many fitted."""
     trades, shorts = count
     taken = np.zeros(fates.end.shape[1] + 1, np.uint8)
@@ -93,7 +94,7 @@ def place(candidates, fates, count, state, wishes):
 
 
 @njit(cache=True, nogil=True)
-def worth(wishes, placed, fates, book):
+def worth(wishes: Rows, placed: int, fates: Fates, book: Book) -> tuple[float, float]:
     """Return total return and daily Sharpe (not annualised) of the trades placed."""
     order = np.argsort(wishes[0, :placed])
     cash, before, total, squares = 1.0, 1.0, 0.0, 0.0
@@ -117,7 +118,7 @@ def worth(wishes, placed, fates, book):
 
 
 @njit(cache=True, nogil=True)
-def draw_all(candidates, fates, book, count, seed, out):
+def draw_all(candidates: Rows, fates: Fates, book: Book, count: tuple[int, int], seed: int, out: Floats) -> None:
     """Fill ``out`` (draws, 3: return, Sharpe, trades); draw k depends on the seed and k alone."""
     wishes = np.empty((2, count[0]), np.int64)
     for k in range(len(out)):
