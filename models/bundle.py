@@ -1,0 +1,245 @@
+"""A bundle: everything that was learned for one market, opened only if it fits this code and nobody changed it."""
+
+from __future__ import annotations
+
+import difflib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bars import Bars, parse_timeframe
+from engine.errors import ModelMismatch, UsageError, unknown
+from engine.features import FEATURES, feature_lookback, feature_memory
+from engine.indicators import BLOCK
+from engine.rules import Rules
+from engine.signals import Evidence
+from models.auditor import Auditor, feature_inputs
+from models.calibration import ConfidenceTable
+from models.evidence import OOS, compute_evidence, read_stored
+from models.folder import check_files, read_file, read_manifest
+from models.manifest import Manifest
+from models.predictor import Predictor
+from models.regime import RegimeModel
+
+BUNDLES = Path(__file__).parent / "bundles"
+PREDICTOR, REGIME, AUDITOR = "predictor.onnx", "regime.json", "auditor.json"
+REMEMBERED = 4  # evidences kept per bundle: strategies of one comparison ask about the same bars
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """What was learned, ready to give evidence; made by :func:`load_bundle`.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies.
+    manifest : Manifest
+        What it says about itself.
+    hash : str
+        sha256 of the manifest, which holds the sha256 of every file: equal hash, equal bundle.
+    predictor, regime_model, auditor, confidence : Predictor, RegimeModel, Auditor, ConfidenceTable
+        Its parts.
+    """
+
+    folder: Path
+    manifest: Manifest
+    hash: str
+    predictor: Predictor
+    regime_model: RegimeModel
+    auditor: Auditor
+    confidence: ConfidenceTable
+    _remembered: OrderedDict[tuple[str, bool, int], Evidence] = field(default_factory=OrderedDict, repr=False)
+
+    @property
+    def memory(self) -> int:
+        """Bars that decide: evidence at a bar is bit for bit the same from the last ``memory`` bars alone."""
+        return self.manifest.memory
+
+    @property
+    def clear_bars(self) -> int:
+        """Bars without a gap that a decision needs."""
+        return self.manifest.clear_bars
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Every feature some part asks for, once each; the predictor's first."""
+        asked = (*self.manifest.feature_names, *self.regime_model.features, *feature_inputs(self.auditor.names))
+        return tuple(dict.fromkeys(asked))
+
+    def rules(self, **overrides: float) -> Rules:
+        """Return the terms the labels were made on, with some replaced, such as ``rules(fee=0.0004)``.
+
+        Raises
+        ------
+        UsageError
+            For a term that rules do not have, or a value no market offers.
+        """
+        names = [f.name for f in fields(Rules)]
+        for name in overrides:
+            if name not in names:
+                raise unknown("term", name, names)
+        page = {**self.manifest.barriers, **self.manifest.costs}
+        return Rules(**{**{name: page[name] for name in names if name in page}, **overrides})  # type: ignore[arg-type]
+
+    def in_sample(self, bars: Bars) -> NDArray[np.bool_]:
+        """Return which bars some part of the bundle was fitted on, by time, shape (n,)."""
+        return self.manifest.in_sample(bars)
+
+    def evidence(self, bars: Bars, since: int = 0) -> Evidence:
+        """Return what the models say at each close; rows before ``since`` are left without a prediction.
+
+        Parameters
+        ----------
+        bars : Bars
+            Of the bundle's timeframe; another symbol is allowed.
+        since : int
+            First row wanted; the bars before it warm up.
+
+        Raises
+        ------
+        UsageError
+            If the bars are of another timeframe or kind of market.
+        """
+        self._check_market(bars)
+        key = (bars.fingerprint(), bars.sessions, since)
+        if key not in self._remembered:
+            self._remembered[key] = compute_evidence(self, bars, since)
+            while len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        return self._remembered[key]
+
+    def stored_evidence(self, bars: Bars) -> Evidence:
+        """Return the out-of-sample evidence of the training's walk-forward, NaN on all other rows.
+
+        Raises
+        ------
+        DataError
+            If these are not the bars trained on (later ones may follow).
+        """
+        self._check_market(bars)
+        return read_stored(self, read_file(self.folder, self.manifest, OOS), bars)
+
+    def _check_market(self, bars: Bars) -> None:
+        market = self.manifest.market
+        if bars.timeframe_ns != parse_timeframe(market.timeframe):
+            raise UsageError(
+                f"bundle {self.manifest.name} was trained on {market.timeframe} bars, {bars.symbol} has {bars.timeframe};"
+                f" bring {market.timeframe} bars or another bundle"
+            )
+        if bars.sessions != market.sessions:
+            kind = "a market that closes" if market.sessions else "a market that never closes"
+            raise UsageError(
+                f"bundle {self.manifest.name} was trained on {kind} (sessions={market.sessions}), {bars.symbol} has"
+                f" sessions={bars.sessions}; read the bars with sessions={market.sessions} or take another bundle"
+            )
+
+
+def load_bundle(what: str | Path) -> Bundle:
+    """Open a bundle by its shipped name or its folder, refusing what does not fit or was changed.
+
+    Opening a stranger's bundle is safe: JSON, ONNX and Parquet only, every byte hashed against the
+    manifest, no links, no paths out of the folder, no larger than a model may be.
+
+    Raises
+    ------
+    UsageError
+        If there is no such bundle.
+    ModelMismatch
+        Naming the bundle, what was expected, what was found and the remedy.
+    """
+    folder = _find(what)
+    manifest, digest = read_manifest(folder)
+    check_files(folder, manifest)
+    content = {name: read_file(folder, manifest, name) for name in (PREDICTOR, REGIME, AUDITOR)}
+    _check_features(manifest)
+    where = f"bundle {manifest.name}: "
+    regime = RegimeModel.from_json(content[REGIME], where + REGIME)
+    auditor = Auditor(content[AUDITOR], manifest.auditor["features"], where + AUDITOR)
+    _check_parts(manifest, regime, auditor)
+    return Bundle(
+        folder=folder,
+        manifest=manifest,
+        hash=digest,
+        predictor=Predictor(content[PREDICTOR], manifest.window, len(manifest.features), where + PREDICTOR),
+        regime_model=regime,
+        auditor=auditor,
+        confidence=ConfidenceTable(np.array(manifest.confidence["levels"], np.float64)),
+    )
+
+
+def needed_memory(features: Sequence[str], window: int, regime: RegimeModel, auditor_inputs: Sequence[str]) -> int:
+    """Return how many bars decide, given a bundle's parts: what its manifest must declare at least.
+
+    The window reaches ``window - 1`` bars behind its last; a belief rests on up to two blocks of bars.
+    """
+    return max(
+        feature_memory(features) + window - 1,
+        max(feature_memory(regime.features), feature_lookback(regime.features)) + 2 * regime.block - 1,
+        feature_memory(feature_inputs(auditor_inputs)) if feature_inputs(auditor_inputs) else 0,
+        2 * BLOCK,  # the ATR
+        needed_clear_bars(features, window, regime, auditor_inputs),
+    )
+
+
+def needed_clear_bars(features: Sequence[str], window: int, regime: RegimeModel, auditor_inputs: Sequence[str]) -> int:
+    """Return how many bars without a gap a decision needs, given a bundle's parts."""
+    return max(
+        window + feature_lookback(features), feature_lookback((*regime.features, *feature_inputs(auditor_inputs)))
+    )
+
+
+def _find(what: str | Path) -> Path:
+    shipped = {path.parent.name: path.parent for path in BUNDLES.glob("*/manifest.json")}
+    if isinstance(what, str) and what in shipped:
+        return shipped[what]
+    if Path(what).is_dir():
+        return Path(what)
+    raise (
+        unknown("bundle", str(what), shipped)
+        if shipped
+        else UsageError(f"there is no bundle {str(what)!r}; name its folder")
+    )
+
+
+def _check_features(manifest: Manifest) -> None:
+    """Refuse features this code does not compute as the model was taught."""
+    whose, remedy = f"bundle {manifest.name}", f"retrain with `tradsys train {manifest.name}`"
+    commit = manifest.code.get("commit")
+    remedy += f" or check out {commit}" if commit else ""
+    for need in manifest.features:
+        _check_known(need.name, whose, remedy)
+        here = FEATURES[need.name]
+        for what, told, found in (("memory", need.memory, here.memory), ("lookback", need.lookback, here.lookback)):
+            if told != found:
+                raise ModelMismatch(
+                    f"{whose} expects feature {need.name!r} ({what} {told}), this code computes it with {what} {found}; {remedy}"
+                )
+
+
+def _check_known(name: str, whose: str, remedy: str) -> None:
+    if name not in FEATURES:
+        near = difflib.get_close_matches(name, FEATURES, n=1)
+        hint = f" (the nearest is {near[0]!r})" if near else ""
+        raise ModelMismatch(f"{whose} expects feature {name!r}, which this code does not have{hint}; {remedy}")
+
+
+def _check_parts(manifest: Manifest, regime: RegimeModel, auditor: Auditor) -> None:
+    whose, remedy = f"bundle {manifest.name}", f"retrain with `tradsys train {manifest.name}`"
+    for name in (*regime.features, *feature_inputs(auditor.names)):
+        _check_known(name, whose, remedy)
+    if tuple(manifest.regime["roles"]) != regime.roles:
+        raise ModelMismatch(
+            f"{whose} lists roles {manifest.regime['roles']}, {REGIME} has {list(regime.roles)}; {remedy}"
+        )
+    parts = (manifest.feature_names, manifest.window, regime, auditor.names)
+    for what, told, needed in (
+        ("memory", manifest.memory, needed_memory(*parts)),
+        ("clear_bars", manifest.clear_bars, needed_clear_bars(*parts)),
+    ):
+        if told < needed:
+            raise ModelMismatch(f"{whose} declares {what} {told}, its parts need {needed} in this code; {remedy}")

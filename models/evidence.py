@@ -1,0 +1,114 @@
+"""What a bundle's parts say about bars: computed now, or recorded by the walk-forward when nobody knew the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bars import Bars, Floats, format_time
+from engine.errors import DataError, ModelMismatch
+from engine.features import clear_run, feature_lookback, feature_matrix
+from engine.indicators import atr
+from engine.signals import Evidence
+from models.auditor import audit_inputs, feature_inputs
+from models.calibration import lean_of
+from models.manifest import parse_time
+
+if TYPE_CHECKING:
+    from models.bundle import Bundle
+
+OOS = "oos.parquet"
+
+
+def compute_evidence(bundle: Bundle, bars: Bars, since: int = 0) -> Evidence:
+    """Ask every part of a bundle about bars; rows before ``since`` are not predicted.
+
+    A row is predicted where the last ``clear_bars`` bars have no gap, every feature of its window
+    is known and the market has moved at all. What is not known is NaN.
+    """
+    names = bundle.feature_names
+    columns = dict(zip(names, feature_matrix(bars, names).T, strict=True))
+    unit, run = atr(bars), clear_run(bars)
+    window = _pick(columns, bundle.manifest.feature_names, len(bars)).astype(np.float32)
+    known = np.isfinite(window).all(axis=1)
+    ready = (streak(known) >= bundle.manifest.window) & (run >= bundle.clear_bars) & (unit > 0.0)
+    ready[: max(since, 0)] = False
+    rows = np.flatnonzero(ready)
+
+    seen = _pick(columns, bundle.regime_model.features, len(bars))
+    seen[run < feature_lookback(bundle.regime_model.features)] = np.nan  # computed across a gap: not what it says
+    belief = bundle.regime_model.belief(bars, seen)
+    p_up = np.full(len(bars), np.nan)
+    p_up[rows] = bundle.predictor.probabilities(window, rows)
+    lean = lean_of(p_up, bundle.manifest.market.sides)
+    rank = bundle.confidence.rank_of_lean(p_up, lean)
+
+    asked = feature_inputs(bundle.auditor.names)
+    opinions = {"p_up": p_up[rows], "rank": rank[rows], "lean": lean[rows]}
+    inputs = audit_inputs(bundle.auditor.names, opinions, belief[rows], _pick(columns, asked, len(bars))[rows])
+    complete = np.isfinite(inputs).all(axis=1)
+    audit = np.full(len(bars), np.nan)
+    audit[rows[complete]] = bundle.auditor.probability(inputs[complete])
+    return Evidence(p_up=p_up, lean=lean, rank=rank, belief=belief, audit=audit, atr=unit)
+
+
+def read_stored(bundle: Bundle, raw: bytes, bars: Bars) -> Evidence:
+    """Return the walk-forward's out-of-sample evidence laid beside bars, NaN where there is none."""
+    _check_data(bundle, bars)
+    table = _read_columns(raw, len(bundle.regime_model.roles), bundle.manifest.name)
+    time = table.pop("open_time").view("datetime64[ns]")
+    rows = np.searchsorted(bars.open_time, time)
+    if not np.array_equal(bars.open_time[np.minimum(rows, len(bars) - 1)], time):
+        raise ModelMismatch(f"bundle {bundle.manifest.name}: {OOS} records bars its own data does not have; retrain")
+    laid = {name: np.full(len(bars), np.nan) for name in table}
+    for name, column in table.items():
+        laid[name][rows] = column
+    lean = np.where(np.isnan(laid["lean"]), 1.0, laid["lean"]).astype(np.int8)
+    belief = np.stack([laid[f"belief_{i}"] for i in range(len(bundle.regime_model.roles))], axis=1)
+    return Evidence(laid["p_up"], lean, laid["rank"], belief, laid["audit"], laid["atr"])
+
+
+def _check_data(bundle: Bundle, bars: Bars) -> None:
+    """Refuse bars other than those trained on; later bars may follow them."""
+    trained = bundle.manifest.data
+    first, last = parse_time(trained["first"]), parse_time(trained["last"])
+    same = bars[bars.since(first) : bars.since(last + np.timedelta64(1, "ns"))]
+    if same.fingerprint() != trained["fingerprint"]:
+        raise DataError(
+            f"bundle {bundle.manifest.name} recorded its out-of-sample rows on {trained['bars']} bars of"
+            f" {bundle.manifest.market.symbol} from {format_time(first)} to {format_time(last)}; these bars"
+            f" ({len(same)} of {bars.symbol} in that span) differ from them: bring the same data, or compare on zone test"
+        )
+
+
+def _read_columns(raw: bytes, states: int, name: str) -> dict[str, NDArray[Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = ["p_up", "rank", "lean", *(f"belief_{i}" for i in range(states)), "audit", "atr"]
+    try:
+        table = pq.ParquetFile(pa.BufferReader(raw)).read(columns=["open_time", *wanted])
+        time = table.column("open_time").cast(pa.timestamp("ns")).cast(pa.int64())
+        columns = {column: table.column(column).cast(pa.float64()) for column in wanted}
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise ModelMismatch(f"bundle {name}: {OOS} cannot be read ({str(error).splitlines()[0]}); retrain") from None
+    return {"open_time": time.to_numpy(), **{column: values.to_numpy() for column, values in columns.items()}}
+
+
+def _pick(columns: dict[str, Floats], names: Sequence[str], n: int) -> Floats:
+    return np.stack([columns[name] for name in names], axis=1) if names else np.empty((n, 0))
+
+
+def streak(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many of the flags up to each have been true without a break.
+
+    Examples
+    --------
+    >>> streak(np.array([True, True, False, True])).tolist()
+    [1, 2, 0, 1]
+    """
+    place = np.arange(len(flags))
+    return place - np.maximum.accumulate(np.where(flags, -1, place))

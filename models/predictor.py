@@ -1,0 +1,156 @@
+"""The predictor: a window of features in, one calibrated probability out, the same bits in backtest and live."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from engine.bars import Floats
+from engine.errors import ModelMismatch, UsageError
+
+BATCH = 32  # fastest of 16..1024 on a transformer, and the one shape every prediction is made in
+DIGITS = 6  # float32 carries no more; identical decisions on machines that differ in the last bit
+INPUT, OUTPUTS = "window", ("logit", "p")
+_FEWEST_BATCHES_PER_THREAD = 8
+
+
+class Predictor:
+    """An ONNX graph behind one door: always asked in batches of 32 windows, the last one padded.
+
+    Parameters
+    ----------
+    graph : bytes
+        ONNX model: input ``window`` float32 (32, L, F) of raw features, outputs ``logit`` and ``p`` of shape (32,).
+    window : int
+        L, bars of a window.
+    features : int
+        F, columns of a window.
+    name : str
+        Whose graph it is, for messages.
+
+    Notes
+    -----
+    A session runs on one thread and is asked from several, so the bits of a prediction depend
+    neither on the machine's number of cores nor on which rows are asked for together.
+    """
+
+    def __init__(self, graph: bytes, window: int, features: int, name: str = "predictor.onnx") -> None:
+        self.window = window
+        self.features = features
+        self.name = name
+        self._graph = graph
+        self._session: Any = None
+
+    def probabilities(self, matrix: NDArray[np.float32], rows: NDArray[np.int64]) -> Floats:
+        """Return the calibrated probability at each row asked for, rounded to 6 decimals.
+
+        Parameters
+        ----------
+        matrix : float32 array of shape (n, F)
+            Features of every bar, oldest first.
+        rows : int64 array of shape (m,)
+            Bars to predict at; each needs L - 1 bars before it.
+
+        Returns
+        -------
+        float64 array of shape (m,)
+        """
+        return np.round(self.outputs(matrix, rows)[1].astype(np.float64), DIGITS)
+
+    def outputs(
+        self, matrix: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return raw logits and calibrated probabilities as the graph gives them, float32 of shape (m,) each."""
+        rows = np.asarray(rows, np.int64)
+        self._check(matrix, rows)
+        logit, p = np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
+        if len(rows) == 0:
+            return logit, p
+        session = self.session
+        flat = np.ascontiguousarray(matrix, np.float32).ravel()
+        windows = sliding_window_view(flat, self.window * self.features)[:: self.features]
+
+        def predict(first: int, end: int) -> None:
+            shape = (BATCH, self.window, self.features)
+            for start in range(first, end, BATCH):
+                ends = rows[start : start + BATCH]
+                padded = np.pad(ends, (0, BATCH - len(ends)), mode="edge") - (self.window - 1)
+                found = session.run(OUTPUTS, {INPUT: windows[padded].reshape(shape)})
+                logit[start : start + len(ends)], p[start : start + len(ends)] = (x[: len(ends)] for x in found)
+
+        _in_threads(predict, len(rows))
+        return logit, p
+
+    @property
+    def session(self) -> Any:
+        """The inference session, started when first needed."""
+        if self._session is None:
+            self._session = self._start()
+        return self._session
+
+    def _start(self) -> Any:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.use_deterministic_compute = True
+        options.log_severity_level = 4
+        try:
+            session = ort.InferenceSession(self._graph, options, providers=["CPUExecutionProvider"])
+        except _refusals() as error:
+            text = str(error).splitlines()[0][:200]
+            raise ModelMismatch(f"{self.name} is no graph this ONNX Runtime can run ({text}); retrain") from None
+        asked = {node.name: (node.type, list(node.shape)) for node in session.get_inputs()}
+        given = {node.name: (node.type, list(node.shape)) for node in session.get_outputs()}
+        shape = [BATCH, self.window, self.features]
+        if asked != {INPUT: ("tensor(float)", shape)}:
+            raise ModelMismatch(
+                f"{self.name} must take one float input {INPUT!r} of shape {shape}, takes {asked}; retrain"
+            )
+        if any(given.get(name) != ("tensor(float)", [BATCH]) for name in OUTPUTS):
+            raise ModelMismatch(
+                f"{self.name} must give float outputs {OUTPUTS} of shape [{BATCH}], gives {given}; retrain"
+            )
+        return session
+
+    def _check(self, matrix: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        if matrix.ndim != 2 or matrix.shape[1] != self.features:
+            raise UsageError(f"features must have shape (n, {self.features}), had {matrix.shape}")
+        if len(rows) and not self.window - 1 <= rows.min() <= rows.max() < len(matrix):
+            raise UsageError(
+                f"rows must lie in {self.window - 1}..{len(matrix) - 1}: a window has {self.window} bars; was {rows.min()}..{rows.max()}"
+            )
+
+
+def _in_threads(predict: Any, n: int) -> None:
+    """Divide n rows into whole batches per thread; which thread runs a batch changes no bit of it."""
+    batches = -(-n // BATCH)
+    threads = max(1, min(os.cpu_count() or 1, 8, batches // _FEWEST_BATCHES_PER_THREAD))
+    if threads == 1:
+        predict(0, n)
+        return
+    edges = [batches * i // threads * BATCH for i in range(threads)] + [n]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(predict, edges[:-1], edges[1:]))
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return ONNX Runtime's exceptions; they share no base below Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = (
+        "Fail",
+        "InvalidArgument",
+        "InvalidProtobuf",
+        "InvalidGraph",
+        "NotImplemented",
+        "RuntimeException",
+        "NoModel",
+    )
+    return tuple(getattr(state, name) for name in names)

@@ -1,0 +1,58 @@
+"""Gates: second opinions that may only say no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from engine.signals import Evidence, Verdicts
+
+
+class Gate(Protocol):
+    """Says for every bar whether a trade would be allowed; what it does not know, it does not allow."""
+
+    @property
+    def name(self) -> str: ...
+    def allowed(self, evidence: Evidence) -> Verdicts: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RegimeGate:
+    """Allows a trade while the most turbulent regime is not too likely.
+
+    Parameters
+    ----------
+    max_turbulent : float
+        Largest belief in the most volatile regime, in [0, 1].
+    """
+
+    max_turbulent: float
+
+    @property
+    def name(self) -> str:
+        return "regime"
+
+    def allowed(self, evidence: Evidence) -> Verdicts:
+        return np.asarray(evidence.belief[:, -1] <= self.max_turbulent)  # NaN is no
+
+
+@dataclass(frozen=True, slots=True)
+class AuditorGate:
+    """Allows a trade the auditor expects to earn more than it costs.
+
+    Parameters
+    ----------
+    tau : float
+        Least probability of that, in [0, 1].
+    """
+
+    tau: float
+
+    @property
+    def name(self) -> str:
+        return "auditor"
+
+    def allowed(self, evidence: Evidence) -> Verdicts:
+        return np.asarray(evidence.audit >= self.tau)  # NaN is no
