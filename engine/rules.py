@@ -21,6 +21,8 @@ class FillRules(NamedTuple):
         A bar that opens beyond the stop fills at its open, not at the stop.
     target_gap_at_open : bool
         A bar that opens beyond the target fills at its open, which is better than the target.
+    open_comes_first : bool
+        A bar that opens beyond the target has filled there, whatever its range touches afterwards.
     time_exit_first : bool
         The time exit, at a bar's open, precedes that bar's barriers.
     wish_lapses_at_gap : bool
@@ -31,8 +33,16 @@ class FillRules(NamedTuple):
     stop_first: bool = True
     stop_gap_at_open: bool = True
     target_gap_at_open: bool = True
+    open_comes_first: bool = True
     time_exit_first: bool = True
     wish_lapses_at_gap: bool = True
+
+
+VECTORBT = FillRules(
+    entry_bar_live=False, open_comes_first=False, time_exit_first=False, wish_lapses_at_gap=False
+)  # one order per bar: an entry bar has no exit; its stop is looked at before its target's gap
+BACKTESTING_PY = FillRules(open_comes_first=False, wish_lapses_at_gap=False)
+PRESETS = {"market": FillRules(), "vectorbt": VECTORBT, "backtesting.py": BACKTESTING_PY}
 
 
 @dataclass(frozen=True, slots=True)
