@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +98,11 @@ def repeatable(seed: int, threads: int) -> Iterator[None]:
 
 
 def fit_transformer(
-    examples: Examples, split: Split, config: TrainConfig, seed_offset: int = 0
+    examples: Examples,
+    split: Split,
+    config: TrainConfig,
+    tick: Callable[[float], None] | None = None,
+    other_seed: int = 0,
 ) -> tuple[NeuralModel, dict[str, Any]]:
     """Fit on the training rows; the inner validation says which epoch is kept.
 
@@ -115,7 +119,7 @@ def fit_transformer(
     """
     rows, weights = split.train[:: config.transformer.stride], split.weights[:: config.transformer.stride]
     features = examples.matrix.shape[1]
-    with repeatable(config.seed + seed_offset, config.threads):
+    with repeatable(config.seed + other_seed, config.threads):
         scaler = Scaler(*(torch.from_numpy(one) for one in moments(examples.matrix[rows])))
         base = float(np.average(examples.y[rows], weights=weights))
         network = Encoder(sizes_of(config, features), scaler, min(max(base, 0.01), 0.99))
@@ -124,6 +128,8 @@ def fit_transformer(
         for epoch in range(config.transformer.epochs):
             run.epoch(examples, rows, weights / weights.mean())
             curve.append(run.inner_loss(examples, split))
+            if tick is not None:
+                tick((epoch + 1) / config.transformer.epochs)
             if curve[-1] < best:
                 best, kept = curve[-1], {name: value.clone() for name, value in network.state_dict().items()}
             elif epoch - int(np.argmin(curve)) >= config.transformer.patience:
