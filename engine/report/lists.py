@@ -1,0 +1,53 @@
+"""Series and their defects as a terminal shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from engine.jsons import dumps
+from engine.report.terminal import console
+
+if TYPE_CHECKING:
+    from engine.history import Check, Series
+
+SHOWN = 40  # findings a terminal lists before it counts the rest
+
+
+def table_of(heads: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = ()) -> Any:
+    """Return a plain table; columns named in ``numeric`` are right-aligned."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(box=SIMPLE, pad_edge=False)
+    for head in heads:
+        table.add_column(head, justify="right" if head in numeric else "left", no_wrap=head != heads[-1])
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def print_check(check: Check, as_json: bool) -> None:
+    """Print what a check found, by time."""
+    screen = console()
+    if as_json:
+        screen.out(dumps(check.to_dict()), highlight=False)
+        return
+    screen.print(check.summary, soft_wrap=True)
+    if check.findings:
+        rows = [(f.time or "-", f"{f.row or '-'}", f.kind, f.detail) for f in check.findings[:SHOWN]]
+        screen.print(table_of(("time (UTC)", "row", "kind", "detail"), rows, numeric=("row",)))
+    if len(check.findings) > SHOWN:
+        screen.print(f"and {len(check.findings) - SHOWN} more; --json lists them all")
+
+
+def print_series(series: Sequence[Series], as_json: bool) -> None:
+    """Print the series at hand."""
+    screen = console()
+    if as_json:
+        screen.out(dumps([asdict(s) for s in series]), highlight=False)
+        return
+    rows = [(s.name, s.symbol, s.timeframe, f"{s.rows}", s.first, s.last, s.damage or s.source) for s in series]
+    heads = ("series", "symbol", "bars of", "bars", "first", "last", "source")
+    screen.print(table_of(heads, rows, numeric=("bars",)))
