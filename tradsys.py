@@ -24,6 +24,10 @@ BarsName = Annotated[str | None, typer.Option("--bars", help="Embedded or stored
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")]
 SymbolName = Annotated[str | None, typer.Option("--symbol", help="Name of the market; from the file name by default.")]
 TimeframeName = Annotated[str | None, typer.Option("--timeframe", help="Such as 15m, 1h, 1d; inferred by default.")]
+Sessions = Annotated[
+    bool | None,
+    typer.Option("--sessions/--no-sessions", help="Whether the market closes at times; inferred by default."),
+]
 
 
 def main() -> None:
@@ -120,24 +124,44 @@ def data_import(
     file: Annotated[Path, typer.Argument(help="Parquet, feather, CSV or Binance archive.")],
     symbol: SymbolName = None,
     timeframe: TimeframeName = None,
+    sessions: Sessions = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a stored series that differs.")] = False,
     data: DataFolder = Path("data"),
 ) -> None:
     """Check a file of bars and store it as a series."""
+    from engine.history import Store
+
+    folder = Store(data).import_file(file, symbol, timeframe, sessions, replace)
+    bars = Store(data).load(folder.name)
+    typer.echo(f"stored {folder.name}: {len(bars)} bars; compare with: tradsys compare BUNDLE --bars {folder.name}")
 
 
 @data_app.command("check", epilog="Example: tradsys data check BTCUSDT_1h.parquet --json")
 def data_check(
     what: Annotated[str, typer.Argument(help="A file, or the name of a stored or embedded series.")],
+    symbol: SymbolName = None,
+    timeframe: TimeframeName = None,
+    sessions: Sessions = None,
     as_json: AsJson = False,
     data: DataFolder = Path("data"),
 ) -> None:
-    """List gaps, duplicates, impossible prices, off-grid stamps and the share of empty bars."""
+    """List gaps, duplicates, impossible prices, off-grid stamps, empty bars; exit 1 if the file must be refused."""
+    from engine.history import check_named
+    from engine.report.lists import print_check
+
+    found = check_named(what, data, symbol, timeframe, sessions)
+    print_check(found, as_json)
+    if found.defects:
+        raise typer.Exit(1)
 
 
 @data_app.command("list", epilog="Example: tradsys data list")
 def data_list(as_json: AsJson = False, data: DataFolder = Path("data")) -> None:
-    """List the series at hand."""
+    """List the series at hand: embedded ones first."""
+    from engine.history import list_series
+    from engine.report.lists import print_series
+
+    print_series(list_series(data), as_json)
 
 
 if __name__ == "__main__":
