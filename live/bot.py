@@ -1,0 +1,118 @@
+"""The bot: at each close it asks the backtest's own function for one more bar and writes down what came of it.
+
+There is no trading logic here and no state but the ledger's: start and restart are the same code.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.bars import COLUMNS, Bars, format_time
+from engine.errors import DataError
+from engine.rules import Rules
+from engine.run import run
+from engine.signals import Strategy
+from engine.terms import Account
+from live.ledger import BarRecord, Ledger
+from live.orders import fills_of
+
+
+class Bot:
+    """Decides at every close, once, and trades what it decided.
+
+    Parameters
+    ----------
+    strategy : Strategy
+        Turns closed bars into wishes.
+    rules : Rules
+        Barriers, costs, size and fills.
+    ledger : Ledger
+        What the bot knows; whatever was written there is continued.
+    """
+
+    def __init__(self, strategy: Strategy, rules: Rules, ledger: Ledger) -> None:
+        self.strategy = strategy
+        self.rules = rules
+        self.ledger = ledger
+        self.account: Account | None = ledger.account()
+        self._kept = max(strategy.memory - 1, 1)
+        self._seen = ledger.seen(self._kept)
+
+    @property
+    def last_bar(self) -> np.datetime64 | None:
+        """Open time of the last bar decided on; None before the first."""
+        return None if self.account is None else np.datetime64(self.account.time, "ns")
+
+    def on_close(self, window: Bars) -> BarRecord | None:
+        """Decide on the bar that has just closed, the last of a window.
+
+        Parameters
+        ----------
+        window : Bars
+            The last ``strategy.memory`` closed bars, or all there are if fewer.
+
+        Returns
+        -------
+        BarRecord or None
+            What was written to the ledger; None if this bar was decided on before.
+
+        Raises
+        ------
+        DataError
+            If a bar is not as it was when it was decided on, or a bar was passed over. Nothing is
+            decided then, and the ledger says why.
+        """
+        if len(window) == 0:
+            raise DataError("a window without bars was given; wait for a bar to close")
+        try:
+            recognise(self._seen, window)
+            fresh = len(window) - (0 if self._seen is None else window.since(self._seen.open_time[-1]) + 1)
+            if fresh > 1 and self._seen is not None:
+                missed = format_time(window.open_time[-fresh])
+                raise DataError(f"the bar of {missed} was passed over; give the bot every bar, in order")
+        except DataError as alarm:
+            self.ledger.note(alarm, window.open_time[-1])
+            raise
+        return self._decide(window, fresh) if fresh else None
+
+    def _decide(self, window: Bars, fresh: int) -> BarRecord:
+        """Decide on the last bar, from the bars that count and no others, and write it down."""
+        known = 0 if self._seen is None else len(self._seen)
+        bars = window[-min(known + fresh, self.strategy.memory) :]
+        done = run(self.strategy, bars, self.rules, start=self.account, since=len(bars) - 1)
+        result = done.result
+        fills = fills_of(result, self.ledger.identity.id)
+        record = BarRecord(window[-fresh:], done.signals, result.account, fills, result.trades)
+        self.ledger.write(record)
+        self.account = result.account
+        self._seen = bars[-self._kept :]
+        return record
+
+
+def recognise(seen: Bars | None, offered: Bars) -> None:
+    """Refuse bars that are not, bit for bit, those seen before, as far as they are of the same time.
+
+    Raises
+    ------
+    DataError
+        Naming the first bar that was changed, removed or added since it was seen.
+    """
+    if seen is None:
+        return
+    first, last = offered.since(seen.open_time[0]), offered.since(seen.open_time[-1])
+    again = offered[first : last + 1]
+    if not np.array_equal(seen.open_time, again.open_time):
+        odd = np.setxor1d(seen.open_time, again.open_time)[0]
+        what = "was seen before and is missing now" if odd in seen.open_time else "is new among bars seen before"
+        raise DataError(f"bar {format_time(odd)} {what}; {_REMEDY}")
+    for name in COLUMNS:
+        was, now = getattr(seen, name), getattr(again, name)
+        if not np.array_equal(was, now):
+            row = int(np.argmax(was != now))
+            raise DataError(
+                f"{name} of bar {format_time(seen.open_time[row])} was {was[row]:.12g} when it was decided on"
+                f" and is {now[row]:.12g} now; {_REMEDY}"
+            )
+
+
+_REMEDY = "the feed rewrote history: find out which is right, then feed it again or start a new BOT_LEDGER"

@@ -1,0 +1,63 @@
+"""One bot per ledger: a lock that dies with the process that holds it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+from engine.errors import SettingsError
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: IO[str]) -> None:
+        file.seek(1 << 20)  # Windows bars others from locked bytes: leave the pid readable
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(file: IO[str]) -> None:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Lock:
+    """Holds ``<ledger>.lock`` until closed or until the process ends, however it ends.
+
+    The operating system frees it, so a killed bot never leaves a lock behind that somebody
+    must delete; the file itself stays. On a network drive the lock is only as good as the drive's.
+
+    Parameters
+    ----------
+    ledger : Path
+        The ledger to guard.
+
+    Raises
+    ------
+    SettingsError
+        If another process holds it; names the process.
+    """
+
+    def __init__(self, ledger: Path) -> None:
+        path = ledger.with_name(ledger.name + ".lock")
+        self._file = path.open("a+", encoding="ascii")
+        try:
+            _try_lock(self._file)
+        except OSError:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise SettingsError(
+                f"BOT_LEDGER: {ledger} is in use by process {holder}, one bot per ledger;"
+                " stop that bot or set another BOT_LEDGER"
+            ) from None
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Let another bot have the ledger."""
+        self._file.close()
