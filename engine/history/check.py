@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bars import COLUMNS, LONGEST_CLOSURE_NS, Bars, format_time, format_timeframe, parse_timeframe
+from engine.bars import COLUMNS, LONGEST_CLOSURE_NS, Bars, format_timeframe, parse_timeframe
 from engine.errors import DataError
-from engine.history.defects import Defect
 from engine.history.infer import Stamps, infer_sessions, infer_symbol, stated_or_inferred
 from engine.history.raw import RawBars, describe, read_raw
 from engine.history.stamps import MISSING
@@ -120,7 +118,6 @@ def check_file(
         raw = read_raw(path, sessions)
     except DataError as error:
         return replace(blank, findings=(Finding("unreadable", "", 0, str(error)),))
-    defects = list(raw.row_defects())
     known = np.unique(raw.stamps[raw.stamps != MISSING])
     found = []
     timeframe_ns = 0
@@ -128,23 +125,22 @@ def check_file(
         timeframe_ns = stated_or_inferred(known, timeframe, raw.label)
     except DataError as error:
         found.append(Finding("timeframe", "", 0, str(error)))
-    if sessions is None:
-        blank = replace(blank, sessions=infer_sessions(known, timeframe_ns or 1))
-    defects += raw.bar_defects(timeframe_ns or 1)
-    gaps = find_gaps(known, timeframe_ns, blank.sessions)
-    silent = np.flatnonzero(raw.prices["volume"] == 0)
-    found += _findings(raw, defects, gaps, silent)
-    return _summarised(replace(blank, rows=len(raw.stamps)), found, known, timeframe_ns, gaps, silent)
+    closes = infer_sessions(known, timeframe_ns or 1) if sessions is None else sessions
+    defects = [d for d in (*raw.row_defects(), *raw.bar_defects(timeframe_ns or 1)) if len(d.rows)]
+    table = raw.sheet.line_of(np.arange(len(raw.stamps))) if defects else None
+    for defect in defects:
+        times = _time_texts(raw.stamps[defect.rows])
+        lines = table[defect.rows] if table is not None else defect.rows
+        found += [Finding(defect.kind, times[i], int(lines[i]), describe(defect, i)) for i in range(len(times))]
+    blank = replace(blank, timeframe=format_timeframe(timeframe_ns) if timeframe_ns else "", sessions=closes)
+    return _finished(blank, found, raw, timeframe_ns)
 
 
 def check_bars(bars: Bars, name: str) -> Check:
     """Return what is remarkable in bars that passed the door: gaps and bars without volume."""
+    blank = Check(name, bars.symbol, bars.timeframe, bars.sessions)
     stamps = bars.open_time.view(np.int64)
-    gaps = find_gaps(stamps, bars.timeframe_ns, bars.sessions)
-    silent = np.flatnonzero(bars.volume == 0)
-    raw = RawBars(_Memory(name), stamps, {c: getattr(bars, c) for c in COLUMNS}, ())
-    blank = Check(name, bars.symbol, bars.timeframe, bars.sessions, len(bars))
-    return _summarised(blank, _findings(raw, [], gaps, silent), stamps, bars.timeframe_ns, gaps, silent)
+    return _finished(blank, [], RawBars(_Memory(name), stamps, {"volume": bars.volume}, ()), bars.timeframe_ns)
 
 
 def find_gaps(stamps: Stamps, timeframe_ns: int, sessions: bool) -> NDArray[np.int64]:
@@ -180,55 +176,35 @@ class _Memory:
         return rows + 1
 
 
-def _findings(
-    raw: RawBars, defects: list[Defect], gaps: NDArray[np.int64], silent: NDArray[np.int64]
-) -> list[Finding]:
-    lines = _lines(raw, defects, gaps, silent)
-    times = np.datetime_as_string(raw.stamps.view("datetime64[ns]"), unit="m")
-    found = []
-    for defect in defects:
-        for i, row in enumerate(defect.rows):
-            time = "" if raw.stamps[row] == MISSING else str(times[row])
-            found.append(Finding(defect.kind, time, lines(row), describe(defect, i)))
-    for first, last, missing in gaps:
-        begin, end = (format_time(np.datetime64(int(t), "ns")) for t in (first, last))
-        after = int(np.argmax(raw.stamps > last))
-        text = f"{missing} bars are missing, from {begin} to {end}" if missing > 1 else "1 bar is missing"
-        found.append(Finding("gap", begin, lines(after), text))
-    if len(silent):
-        share = f"{len(silent)} of {len(raw.stamps)} bars ({len(silent) / len(raw.stamps):.2%}) have no volume"
-        row = silent[0]
-        time = "" if raw.stamps[row] == MISSING else str(times[row])
-        found.append(Finding("zero-volume", time, lines(row), f"{share}; this is the first"))
-    return found
-
-
-def _lines(
-    raw: RawBars, defects: list[Defect], gaps: NDArray[np.int64], silent: NDArray[np.int64]
-) -> Callable[[Any], int]:
-    if not any(len(defect.rows) for defect in defects) and len(gaps) == 0 and len(silent) == 0:
-        return lambda row: 0
-    table = raw.sheet.line_of(np.arange(len(raw.stamps)))
-    return lambda row: int(table[row])
-
-
-def _summarised(
-    blank: Check,
-    found: list[Finding],
-    known: Stamps,
-    timeframe_ns: int,
-    gaps: NDArray[np.int64],
-    silent: NDArray[np.int64],
-) -> Check:
-    ends = known[[0, -1]].view("datetime64[ns]") if len(known) else []
-    first, last = (format_time(time) for time in ends) if len(known) else ("", "")
+def _finished(check: Check, found: list[Finding], raw: RawBars, timeframe_ns: int) -> Check:
+    """Add the remarks and the summary."""
+    known = np.unique(raw.stamps[raw.stamps != MISSING])
+    gaps = find_gaps(known, timeframe_ns, check.sessions)
+    silent = np.flatnonzero(raw.prices["volume"] == 0)
+    after = np.array([np.argmax(raw.stamps > last) for last in gaps[:, 1]], dtype=np.int64)
+    begins, ends = _time_texts(gaps[:, 0]), _time_texts(gaps[:, 1])
+    for i, row in enumerate(raw.sheet.line_of(after) if len(after) else ()):
+        missing = gaps[i, 2]
+        text = f"{missing} bars are missing, {begins[i]} .. {ends[i]}" if missing > 1 else "1 bar is missing"
+        found.append(Finding("gap", begins[i], int(row), text))
+    share = len(silent) / max(len(raw.stamps), 1)
+    for row in silent[:1]:
+        text = f"{len(silent)} of {len(raw.stamps)} bars ({share:.2%}) have no volume; this is the first"
+        line = int(raw.sheet.line_of(silent[:1])[0])
+        found.append(Finding("zero-volume", _time_texts(raw.stamps[row : row + 1])[0], line, text))
+    first, last = _time_texts(known[[0, -1]]) if len(known) else ("", "")
     return replace(
-        blank,
-        timeframe=format_timeframe(timeframe_ns) if timeframe_ns else "",
+        check,
+        rows=len(raw.stamps),
         first=first,
         last=last,
         gaps=len(gaps),
         missing_bars=int(gaps[:, 2].sum()),
-        zero_volume_share=len(silent) / blank.rows if blank.rows else 0.0,
-        findings=tuple(sorted(found, key=lambda f: (f.time, f.row))),
+        zero_volume_share=share,
+        findings=tuple(sorted(found, key=lambda finding: (finding.time, finding.row))),
     )
+
+
+def _time_texts(stamps: Stamps) -> list[str]:
+    texts = np.datetime_as_string(np.ascontiguousarray(stamps).view("datetime64[ns]"), unit="m")
+    return ["" if text == "NaT" else str(text) for text in texts]

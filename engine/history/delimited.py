@@ -19,6 +19,7 @@ from engine.errors import DataError
 from engine.history.columns import TIME
 
 DELIMITERS = ",;\t"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OFFSET = re.compile(r"[0-9](Z|[+-][0-9]{2}(:?[0-9]{2})?)$")
 
 
@@ -65,7 +66,9 @@ class DelimitedSheet:
             pa.BufferReader(pa.py_buffer(memoryview(self.text)[self.begin :])),
             read_options=pc.ReadOptions(column_names=names),
             parse_options=pc.ParseOptions(delimiter=self.delimiter),
-            convert_options=pc.ConvertOptions(column_types=types, include_columns=list(types)),
+            convert_options=pc.ConvertOptions(
+                column_types=types, include_columns=list(types), strings_can_be_null=True
+            ),
         )
 
     def _ragged_line(self) -> str:
@@ -90,8 +93,8 @@ def open_delimited(path: Path) -> DelimitedSheet:
     DataError
         When the file is empty, not text, or an archive that does not hold exactly one CSV file.
     """
-    text = _unpacked(path).removeprefix(b"\xef\xbb\xbf")
-    if not text.strip():
+    text = _unpacked(path).removeprefix(BYTE_ORDER_MARK)
+    if _blank(text, 0):
         raise DataError(f"{path.name} is empty; export or download it again")
     if b"\0" in text[:4096]:
         raise DataError(f"{path.name} is not CSV text in UTF-8; export it as CSV in UTF-8")
@@ -107,7 +110,7 @@ def open_delimited(path: Path) -> DelimitedSheet:
         begin = _next_line(text, begin)  # yfinance writes three lines of header, the last naming the index
         names[0] = _cells(_line_at(text, begin), delimiter)[0]
         begin = _next_line(text, begin)
-    if not text[begin:].strip():
+    if _blank(text, begin):
         raise DataError(f"{path.name} has a header and no rows; export or download it again")
     return DelimitedSheet(path.name, names, text, begin, delimiter)
 
@@ -141,9 +144,10 @@ def _time_type(cell: str) -> Any:
         return pa.int64()
     if _is_number(cell):
         return pa.float64()
-    if ":" in cell and OFFSET.search(cell):
-        return pa.string()
-    return pa.timestamp("ns")
+    offset = OFFSET.search(cell) if ":" in cell else None
+    if offset is None:
+        return pa.timestamp("ns")
+    return pa.timestamp("ns", "UTC") if offset[1] in ("Z", "+00:00", "+0000") else pa.string()
 
 
 def _is_number(cell: str) -> bool:
@@ -160,6 +164,10 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def _numbered(names: list[str]) -> list[str]:
     return [str(i) for i in range(len(names))]
+
+
+def _blank(text: bytes, begin: int) -> bool:
+    return not text[begin : begin + 4096].strip() and not text[begin:].strip()
 
 
 def _next_line(text: bytes, begin: int) -> int:

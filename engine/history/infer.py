@@ -67,11 +67,11 @@ def check_stated_timeframe(stamps: Stamps, timeframe_ns: int, label: str) -> Non
     steps = np.diff(stamps)
     if len(stamps) > FEW_ROWS and not (steps == timeframe_ns).any():
         lengths, counts = np.unique(steps, return_counts=True)
-        common = _step_text(lengths[np.argmax(counts)])
-        stated = format_timeframe(timeframe_ns)
+        usual = lengths[np.argmax(counts)]
+        common, stated = _step_text(usual), format_timeframe(timeframe_ns)
+        remedy = f"state {common} and resample" if usual < timeframe_ns else f"state {common}"
         raise DataError(
-            f"{label}: timeframe {stated} was stated, but no two rows are {stated} apart and most are {common};"
-            f" state {common}, then resample if you want {stated}"
+            f"{label} was stated to be {stated}, but no two rows are {stated} apart and most are {common}; {remedy}"
         )
 
 

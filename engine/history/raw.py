@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ class Sheet(Protocol):
     @property
     def label(self) -> str: ...
     @property
-    def names(self) -> list[str]: ...
+    def names(self) -> Sequence[str]: ...
     @property
     def unit(self) -> str: ...
     def take(self, picked: dict[str, int]) -> dict[str, Any]: ...
@@ -115,6 +115,11 @@ def read_raw(path: Path, sessions: bool | None = None) -> RawBars:
     return RawBars(sheet, stamps, prices, tuple(unreadable))
 
 
+def is_market_file_name(name: str) -> bool:
+    """Return whether a name ends as a kind of file that is read."""
+    return name.lower().endswith((*COLUMNAR, *DELIMITED))
+
+
 def _open_sheet(path: Path) -> Sheet:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it")
@@ -122,7 +127,7 @@ def _open_sheet(path: Path) -> Sheet:
         raise UsageError(f"{path} does not exist; name a file that does")
     name = path.name.lower()
     try:
-        known = name.endswith((*COLUMNAR, *DELIMITED))
+        known = is_market_file_name(name)
         if known and (is_parquet(path) or is_feather(path) or name.endswith(COLUMNAR)):
             return open_columnar(path)
         if known:
@@ -134,11 +139,15 @@ def _open_sheet(path: Path) -> Sheet:
 
 
 def _numbers(column: Any, name: str, label: str) -> tuple[Floats, list[Defect]]:
+    import pyarrow as pa
     import pyarrow.types as types
 
     kind = column.type
     if types.is_string(kind) or types.is_large_string(kind):
-        return _numbers_of_text([(cell or "").strip() for cell in column.to_pylist()], name)
+        try:
+            return float_array(column), []
+        except pa.ArrowInvalid:
+            return _numbers_of_text([(cell or "").strip() for cell in column.to_pylist()], name)
     if not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)):
         raise DataError(f"{label}: its column {name} is of type {kind}; it must hold numbers")
     return float_array(column), []

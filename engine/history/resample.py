@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bars import UNIT_NS, Bars, parse_timeframe
+from engine.bars import UNIT_NS, Bars, Floats, parse_timeframe
 from engine.errors import UsageError
 from engine.history.infer import FIRST_MONDAY_NS
 
@@ -51,52 +51,39 @@ def resample(bars: Bars, timeframe: str) -> Bars:
     """
     coarse_ns = parse_timeframe(timeframe)
     if coarse_ns % bars.timeframe_ns or coarse_ns > WEEK_NS:
-        raise UsageError(f"{bars.timeframe} bars cannot become {timeframe}; allowed: multiples of {bars.timeframe} to 1w")
+        raise UsageError(
+            f"{bars.timeframe} bars cannot become {timeframe}; allowed: multiples of {bars.timeframe} to 1w"
+        )
     if coarse_ns == bars.timeframe_ns:
         return bars
     stamps = bars.open_time.view(np.int64)
     shift = FIRST_MONDAY_NS if coarse_ns == WEEK_NS else 0
     slot = (stamps - shift) // coarse_ns
     first = np.flatnonzero(np.diff(slot, prepend=slot[:1] - 1))
-    last = np.r_[first[1:], len(bars)][: len(first)] - 1
     opens = slot[first] * coarse_ns + shift
-    keep = _complete(bars, opens, first, last, coarse_ns)
-    if not keep.any():
-        return _made(bars, opens[:0], first[:0], last[:0], coarse_ns)
-    return _made(bars, opens[keep], first[keep], last[keep], coarse_ns)
+    keep = _complete(bars, opens, first, coarse_ns)
 
+    def merge(how: np.ufunc, values: Floats) -> Floats:
+        return np.asarray(how.reduceat(values, first)[keep] if len(first) else values)
 
-def _complete(
-    bars: Bars, opens: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64], coarse_ns: int
-) -> NDArray[np.bool_]:
-    if not bars.sessions:
-        return last - first + 1 == coarse_ns // bars.timeframe_ns
-    stamps = bars.open_time.view(np.int64)
-    over = np.ones(len(first), np.bool_)
-    if len(over):
-        over[-1] = stamps[-1] + bars.timeframe_ns == opens[-1] + coarse_ns
-        over[0] &= stamps[0] == opens[0]
-    return over
-
-
-def _made(
-    bars: Bars, opens: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64], coarse_ns: int
-) -> Bars:
-    count = coarse_ns // bars.timeframe_ns
-    rows = first[:, None] + np.arange(count)
-    inside = rows <= last[:, None]
-    rows = np.where(inside, rows, last[:, None])
-    volume = np.zeros(len(first))
-    for i in range(count):  # one after another, so that a sum never depends on the bars around it
-        volume += np.where(inside[:, i], bars.volume[rows[:, i]], 0.0)
     return Bars(
-        open_time=opens.view("datetime64[ns]"),
-        open=bars.open[first],
-        high=bars.high[rows].max(axis=1) if len(first) else np.empty(0),
-        low=bars.low[rows].min(axis=1) if len(first) else np.empty(0),
-        close=bars.close[last],
-        volume=volume,
+        open_time=opens[keep].view("datetime64[ns]"),
+        open=bars.open[first][keep],
+        high=merge(np.maximum, bars.high),
+        low=merge(np.minimum, bars.low),
+        close=bars.close[np.r_[first[1:], len(bars)][: len(first)] - 1][keep],
+        volume=merge(np.add, bars.volume),
         timeframe_ns=coarse_ns,
         symbol=bars.symbol,
         sessions=bars.sessions,
     )
+
+
+def _complete(bars: Bars, opens: NDArray[np.int64], first: NDArray[np.int64], coarse_ns: int) -> NDArray[np.bool_]:
+    if not bars.sessions:
+        return np.diff(first, append=len(bars)) == coarse_ns // bars.timeframe_ns
+    over = np.ones(len(first), np.bool_)
+    if len(over):
+        over[-1] = bars.close_time[-1].astype(np.int64) == opens[-1] + coarse_ns
+        over[0] &= bars.open_time[0].astype(np.int64) == opens[0]
+    return over

@@ -46,7 +46,6 @@ def read_stamps(column: Any, sessions: bool | None, label: str) -> tuple[Stamps,
     defects : list of Defect
         Cells that are no times, and epochs in another unit than the first.
     """
-    import pyarrow as pa
     import pyarrow.types as types
 
     kind = column.type
@@ -135,7 +134,9 @@ def _cell_by_cell(cells: list[str]) -> tuple[Stamps, list[Defect]]:
     empty = np.array([cell.lower() in ("", "nat", "nan", "null") for cell in cells])
     if next((cell for cell in cells if cell), "").isdigit():
         digits = np.array([cell.isdigit() and len(cell) < 19 for cell in cells])
-        stamps, defects = _from_epochs(np.array([int(c) if d else 0 for c, d in zip(cells, digits, strict=True)]), digits)
+        stamps, defects = _from_epochs(
+            np.array([int(c) if d else 0 for c, d in zip(cells, digits, strict=True)]), digits
+        )
         return stamps, [_defect(~digits & ~empty, texts, NOT_A_TIME), *defects]
     stamps = np.array([_instant(cell) for cell in cells], dtype=np.int64)
     return stamps, [_defect((stamps == MISSING) & ~empty, texts, NOT_A_TIME)]
