@@ -1,0 +1,1 @@
+"""What was learned: predictor, regime, auditor, calibration, and the bundles they are stored in."""

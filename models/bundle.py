@@ -128,8 +128,8 @@ class Bundle:
         market = self.manifest.market
         if bars.timeframe_ns != parse_timeframe(market.timeframe):
             raise UsageError(
-                f"bundle {self.manifest.name} was trained on {market.timeframe} bars, {bars.symbol} has {bars.timeframe};"
-                f" bring {market.timeframe} bars or another bundle"
+                f"bundle {self.manifest.name} was trained on {market.timeframe} bars, {bars.symbol} has"
+                f" {bars.timeframe}; bring {market.timeframe} bars or another bundle"
             )
         if bars.sessions != market.sessions:
             kind = "a market that closes" if market.sessions else "a market that never closes"
@@ -217,7 +217,8 @@ def _check_features(manifest: Manifest) -> None:
         for what, told, found in (("memory", need.memory, here.memory), ("lookback", need.lookback, here.lookback)):
             if told != found:
                 raise ModelMismatch(
-                    f"{whose} expects feature {need.name!r} ({what} {told}), this code computes it with {what} {found}; {remedy}"
+                    f"{whose} expects feature {need.name!r} ({what} {told}),"
+                    f" this code computes it with {what} {found}; {remedy}"
                 )
 
 

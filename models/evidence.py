@@ -33,7 +33,7 @@ def compute_evidence(bundle: Bundle, bars: Bars, since: int = 0) -> Evidence:
     columns = dict(zip(names, feature_matrix(bars, names).T, strict=True))
     unit, run = atr(bars), clear_run(bars)
     window = _pick(columns, bundle.manifest.feature_names, len(bars)).astype(np.float32)
-    known = np.isfinite(window).all(axis=1)
+    known = np.asarray(np.isfinite(window).all(axis=1))
     ready = (streak(known) >= bundle.manifest.window) & (run >= bundle.clear_bars) & (unit > 0.0)
     ready[: max(since, 0)] = False
     rows = np.flatnonzero(ready)
@@ -80,7 +80,8 @@ def _check_data(bundle: Bundle, bars: Bars) -> None:
         raise DataError(
             f"bundle {bundle.manifest.name} recorded its out-of-sample rows on {trained['bars']} bars of"
             f" {bundle.manifest.market.symbol} from {format_time(first)} to {format_time(last)}; these bars"
-            f" ({len(same)} of {bars.symbol} in that span) differ from them: bring the same data, or compare on zone test"
+            f" ({len(same)} of {bars.symbol} in that span) differ from them: bring the same data,"
+            " or compare on zone test"
         )
 
 

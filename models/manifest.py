@@ -71,7 +71,7 @@ class FeatureNeed:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What one fitted part has seen: open times of its first and last bar, of the last bar a label reached, the data's fingerprint."""
+    """What one fitted part has seen: its first and last bar, the last bar a label of it reached, and whose bars."""
 
     train_start: np.datetime64
     train_end: np.datetime64
@@ -189,7 +189,7 @@ class Manifest:
         page["market"] = Market(**{key: page["market"][key] for key in _SHAPE["market"]})
         page["market"] = replace(page["market"], sides=tuple(page["market"].sides))
         page["features"] = tuple(FeatureNeed(n["name"], n["lookback"], n["memory"]) for n in page["features"])
-        page["zones"] = Zones(*(_span(zones[name], name) for name in ZONES), zones["embargo_bars"])
+        page["zones"] = Zones(**{name: _span(zones[name], name) for name in ZONES}, embargo_bars=zones["embargo_bars"])
         page["fences"] = {name: _fence(fence) for name, fence in page["fences"].items()}
         return Manifest(**page)
 
@@ -201,7 +201,8 @@ def _span(pair: list[str], zone: str) -> tuple[np.datetime64, np.datetime64]:
 
 
 def _fence(page: dict[str, str]) -> Fence:
-    return Fence(*(parse_time(page[key]) for key in tuple(_FENCE)[:3]), page["data"])
+    times = {key: parse_time(page[key]) for key in _FENCE if key != "data"}
+    return Fence(**times, data=page["data"])
 
 
 def parse_time(text: str) -> np.datetime64:
@@ -213,7 +214,7 @@ def parse_time(text: str) -> np.datetime64:
     '2024-01-01T08:00:00.000000000'
     """
     try:
-        time = np.datetime64(text.removesuffix("Z"), "ns")
+        time: np.datetime64 = np.datetime64(text.removesuffix("Z"), "ns")
     except ValueError:
         time = np.datetime64("NaT", "ns")
     if np.isnat(time):

@@ -60,7 +60,7 @@ class Predictor:
         -------
         float64 array of shape (m,)
         """
-        return np.round(self.outputs(matrix, rows)[1].astype(np.float64), DIGITS)
+        return np.asarray(np.round(self.outputs(matrix, rows)[1].astype(np.float64), DIGITS), np.float64)
 
     def outputs(
         self, matrix: NDArray[np.float32], rows: NDArray[np.int64]
@@ -124,7 +124,8 @@ class Predictor:
             raise UsageError(f"features must have shape (n, {self.features}), had {matrix.shape}")
         if len(rows) and not self.window - 1 <= rows.min() <= rows.max() < len(matrix):
             raise UsageError(
-                f"rows must lie in {self.window - 1}..{len(matrix) - 1}: a window has {self.window} bars; was {rows.min()}..{rows.max()}"
+                f"rows must lie in {self.window - 1}..{len(matrix) - 1}, as a window has {self.window} bars;"
+                f" was {rows.min()}..{rows.max()}"
             )
 
 

@@ -218,7 +218,7 @@ class RegimeModel:
         matrix : float64 array of shape (n, d)
             Raw features. Where a row is not finite nothing is learned: the belief drifts, and is NaN there.
         """
-        known = np.isfinite(matrix).all(axis=1)
+        known = np.asarray(np.isfinite(matrix).all(axis=1))
         seen = np.where(known[:, None], matrix, np.nan)
         out = hmm_filter(self.start, self.transition, self.log_likelihood(seen), bars.slots // self.block)
         out[~known] = np.nan
@@ -251,7 +251,9 @@ class RegimeModel:
         try:
             arrays = {name: np.asarray(page[name], np.float64) for name in _ARRAYS}
             names = {name: tuple(str(text) for text in page[name]) for name in ("features", "roles")}
-            model = RegimeModel(**arrays, **names, block=int(page["block"]), forgetting=int(page["forgetting"]))
+            numbers = {name: int(page[name]) for name in ("block", "forgetting")}
+            parts: dict[str, Any] = {**arrays, **names, **numbers}
+            model = RegimeModel(**parts)
         except (KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
             raise ModelMismatch(f"{where} is no regime model ({type(error).__name__}: {error}); retrain") from None
         if page.get("schema") != SCHEMA:

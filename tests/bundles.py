@@ -48,7 +48,7 @@ def make_bundle(
     graph: bytes | None = None,
     regime_model: RegimeModel | None = None,
 ) -> Path:
-    """Write a bundle of these bars (at least 400, 300 of them gap-free somewhere) to folder/name and return its path."""
+    """Write a bundle of these bars (400 or more) to folder/name and return its path."""
     matrix = feature_matrix(bars, features)
     rows = np.flatnonzero((streak(np.isfinite(matrix).all(axis=1)) >= window) & (clear_run(bars) >= window + 50))
     graph = graph or logistic_graph(matrix[rows], window, seed)
