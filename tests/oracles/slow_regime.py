@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from scipy.stats import multivariate_normal
@@ -14,7 +14,7 @@ def belief_by_enumeration(start, transition, means, covars, x) -> np.ndarray:
     density = [[multivariate_normal.pdf(row, means[k], covars[k]) for k in states] for row in x]
     for path in product(states, repeat=len(x)):
         weight = start[path[0]]
-        for before, after in zip(path[:-1], path[1:], strict=True):
+        for before, after in pairwise(path):
             weight *= transition[before, after]
         for t, state in enumerate(path):
             weight *= density[t][state]
