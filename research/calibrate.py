@@ -9,6 +9,7 @@ import numpy as np
 from engine.bars import Floats
 from research.measures import logistic_line
 
+PRIOR = np.array([4.0, 4.0])  # a slope of 1 +- 0.5 and an intercept of 0 +- 0.5 before any row is seen
 LEAST_SLOPE = 0.02  # a model without skill may get a slope below 0: its order is flattened, never reversed
 
 
@@ -42,10 +43,14 @@ class Line(NamedTuple):
 def fit_line(logits: Floats, y: Floats, weights: Floats, method: str) -> Line:
     """Fit the calibration on rows the model was not fitted on.
 
+    Overlapping labels count as the few independent ones they are worth, and a prior that the model
+    is calibrated already keeps few rows from claiming much: without it, a fold of 100 independent
+    labels lost 12 % on no skill (LOG 2026-11-20).
+
     Parameters
     ----------
     logits, y, weights : float64 arrays of shape (n,)
-        Raw log-odds, outcomes and uniqueness weights.
+        Raw log-odds, outcomes and uniqueness; the weights sum to n_eff.
     method : str
         ``platt`` for slope and intercept, ``temperature`` for the slope alone.
 
@@ -59,7 +64,7 @@ def fit_line(logits: Floats, y: Floats, weights: Floats, method: str) -> Line:
     (0.5, 0.2)
     """
     alone = method == "temperature"
-    a, b = logistic_line(logits, y, weights, slope_only=alone)
+    a, b = logistic_line(logits, y, weights, PRIOR, slope_only=alone)
     if a >= LEAST_SLOPE:
         return Line(method, a, b, False)
     if alone:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from engine.bars import Floats
 from research.config import TrainConfig
-from research.splits import inner_split
 from research.weights import Rows, sample_weights, uniqueness
 
 
@@ -96,10 +95,9 @@ def fit_auditor(events: AuditEvents, names: tuple[str, ...], config: TrainConfig
         unique = uniqueness(events.row + 1, events.end)
         notes |= {"n_eff": float(unique.sum()), "base_rate": float(np.average(z, weights=unique))}
     if len(z) >= s.least_events:
-        at, span = np.arange(len(z)), config.embargo
-        ends = np.searchsorted(events.row, events.end + span, side="right")  # in events, so that the split may purge
-        train, later = inner_split(at, ends, s.later, embargo=0)
-        if 0.0 < z[train].mean() < 1.0 and 0.0 < z[later].mean() < 1.0:
+        first = events.row[int(len(z) * (1.0 - s.later))]
+        train, later = np.flatnonzero(events.end < first - config.embargo), np.flatnonzero(events.row >= first)
+        if len(set(z[train])) == 2 and len(set(z[later])) == 2:
             raw, kept = _learned(events, z, (train, later), names, config)
             return FittedAuditor(raw, names, notes | {"kind": "trees", "trees": kept})
     return FittedAuditor(_constant(notes.get("base_rate", 0.5), names), names, notes | {"kind": "constant", "trees": 1})

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from engine.bars import Floats
 
 TINY = 1e-12
+LEAST_MOVE = 0.02  # deviation of a logit below which a line through it says nothing
 
 
 class Score(NamedTuple):
@@ -28,8 +29,8 @@ class Score(NamedTuple):
         Standard error of skill by the block bootstrap.
     auc, auc_low, auc_high : float
         Area under the ROC curve and its 95 % interval (DeLong, widened from n to n_eff).
-    slope, intercept : float
-        Of the truth on the forecast's logit: 1 and 0 when calibrated.
+    slope, intercept : float or None
+        Of the truth on the forecast's logit: 1 and 0 when calibrated; None where the forecast hardly moves.
     ece, ece_null : float
         Expected calibration error over ten bins of equal mass, and the 95 % quantile that a
         perfectly calibrated forecast of n_eff independent rows has by luck.
@@ -45,8 +46,8 @@ class Score(NamedTuple):
     auc: float
     auc_low: float
     auc_high: float
-    slope: float
-    intercept: float
+    slope: float | None
+    intercept: float | None
     ece: float
     ece_null: float
 
@@ -72,7 +73,8 @@ def score_forecast(y: Floats, p: Floats, n_eff: float, block: int, seed: int = 0
     no_skill = entropy(base)
     area, se = auc(y, p), auc_se(y, p) * float(np.sqrt(len(y) / max(n_eff, 1.0)))
     gain = cross_entropy(y, np.full(len(y), base)) - losses
-    slope, intercept = logistic_line(logit(p), y)
+    moves = float(logit(p).std()) >= LEAST_MOVE
+    slope, intercept = logistic_line(logit(p), y) if moves else (None, None)
     return Score(
         n=len(y),
         n_eff=float(n_eff),
@@ -185,7 +187,9 @@ def calibration_error_null(p: Floats, n_eff: float, seed: int = 0, draws: int = 
     return float(np.quantile(found, 0.95))
 
 
-def logistic_line(x: Floats, y: Floats, weights: Floats | None = None, slope_only: bool = False) -> tuple[float, float]:
+def logistic_line(
+    x: Floats, y: Floats, weights: Floats | None = None, prior: Floats | None = None, slope_only: bool = False
+) -> tuple[float, float]:
     """Return slope and intercept of the logistic regression of y on x, by Newton's method.
 
     Parameters
@@ -193,20 +197,22 @@ def logistic_line(x: Floats, y: Floats, weights: Floats | None = None, slope_onl
     x, y : float64 arrays of shape (n,)
         Logits and outcomes.
     weights : float64 array of shape (n,), optional
-        Of the rows.
+        How many independent rows each row is worth.
+    prior : float64 array of shape (2,), optional
+        Precisions of a normal prior around slope 1 and intercept 0: what is believed before any row.
     slope_only : bool
         Keep the intercept at 0: temperature scaling.
     """
     w = np.ones(len(x)) if weights is None else weights
     design = np.column_stack([x, np.zeros(len(x)) if slope_only else np.ones(len(x))])
-    ridge = np.diag([TINY, 1.0 if slope_only else TINY]) * w.sum()
-    line = np.zeros(2)
-    for _ in range(50):
+    precision = np.diag((np.zeros(2) if prior is None else prior) + TINY * w.sum() + [0.0, float(slope_only)])
+    line, believed = np.array([1.0, 0.0]), np.array([1.0, 0.0])
+    for _ in range(100):
         p = expit(np.clip(design @ line, -40.0, 40.0))
-        gradient = design.T @ (w * (y - p)) - ridge @ line
-        curvature = (design * (w * p * (1.0 - p))[:, None]).T @ design + ridge
+        gradient = design.T @ (w * (y - p)) - precision @ (line - believed)
+        curvature = (design * (w * p * (1.0 - p))[:, None]).T @ design + precision
         step = np.linalg.solve(curvature, gradient)
-        line += np.clip(step, -5.0, 5.0)
-        if np.abs(step).max() < TINY:
+        line = line + np.clip(step, -5.0, 5.0)
+        if np.abs(step).max() < 1e-10:
             break
     return float(line[0]), float(line[1])

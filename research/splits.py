@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -84,7 +84,7 @@ def combinatorial_splits(
     45
     """
     edges = np.linspace(0, len(start), groups + 1).astype(np.int64)
-    runs = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    runs = [slice(int(a), int(b)) for a, b in pairwise(edges)]
     everything = np.arange(len(start))
     out = []
     for chosen in combinations(runs, held_out):
@@ -136,7 +136,7 @@ def walk_forward_folds(rows: Rows, end: Rows, edges: Sequence[int], inner: float
         Bars between the last bar any training label has seen and the first bar predicted.
     """
     folds = []
-    for number, (first, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (first, stop) in enumerate(pairwise(edges)):
         past = rows[(rows < first) & (end[rows] < first - embargo)]
         train, validate = inner_split(past, end, inner, embargo)
         fence = int(max(end[train].max(), end[validate].max()))

@@ -74,7 +74,7 @@ class Study:
         return self.config.barriers.hold
 
     def final_fold(self) -> Fold:
-        """Return what the served model learns from: development, its last part to stop and calibrate; predicts validation."""
+        """Return what the served model learns from: development; its last part stops and calibrates it."""
         rows = self.examples.between(self.development.start, self.development.stop)
         train, inner = inner_split(rows, self.examples.end, self.config.folds.inner, self.config.embargo)
         fence = int(max(self.examples.end[train].max(), self.examples.end[inner].max()))

@@ -60,7 +60,10 @@ def run_fold(study: Study, fold: Fold, kind: str, tick: Tick) -> tuple[Forecast,
     split = examples.split(fold.train, fold.inner)
     model, notes = fit_candidate(kind, examples, split, config, tick)
     line = fit_line(
-        model.logits(examples, split.inner), examples.y[split.inner], split.inner_weights, config.calibration.method
+        model.logits(examples, split.inner),
+        examples.y[split.inner],
+        examples.uniqueness(split.inner),
+        config.calibration.method,
     )
     table = ConfidenceTable.from_predictions(line.apply(model.logits(examples, split.inner)))
     regime, regime_notes = fit_regime(study.bars, study.regime_features, fold.fence + 1, config)

@@ -1,0 +1,72 @@
+"""How far a training is, for people who wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[str, float, float], None]  # what is under way, work done, work in all
+WORK = {"logistic": 0.05, "trees": 0.15, "transformer": 1.0}  # of one fit, next to each other
+
+
+class Steps:
+    """Counts the work of a training and tells whoever asked.
+
+    Parameters
+    ----------
+    progress : callable or None
+        Called with a text, the work done and the work in all.
+    """
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+        self.done = 0.0
+        self.total = 0.0
+        self.text = ""
+        self.weight = 0.0
+
+    def plan(self, work: float) -> None:
+        """Say how much work is still to come."""
+        self.total = self.done + work
+
+    def begin(self, text: str, weight: float) -> None:
+        """Begin a step of some weight."""
+        self.text, self.weight = text, weight
+        self.tick(0.0)
+
+    def tick(self, share: float) -> None:
+        """Say that a share of the step under way is done."""
+        if self.progress is not None:
+            now = self.done + share * self.weight
+            self.progress(self.text, now, max(self.total, now))
+
+    def end(self) -> None:
+        """End the step under way."""
+        self.tick(1.0)
+        self.done += self.weight
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show a bar with the time that is left while the body runs; on a pipe, nothing.
+
+    Examples
+    --------
+    >>> with progress_bar() as tell:
+    ...     tell("fold 1 of 6", 1.0, 6.0)
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)

@@ -1,0 +1,192 @@
+"""The training road: from bars and a configuration to a bundle and the report of how good it is."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.bars import Bars, Floats
+from models.bundle import load_bundle
+from models.folder import write_bundle
+from research.assemble import Parts, bundle_files, check_bundle, describe, served_table
+from research.calibrate import fit_line
+from research.checkpoints import Checkpoints, run_key
+from research.config import TrainConfig
+from research.export_onnx import check_parity, to_onnx
+from research.finals import Final, candidates_table, choose_final, fit_finals, judged_rows, seed_spread
+from research.fit_auditor import AuditEvents, break_even, fit_auditor
+from research.fit_regime import fit_regime
+from research.measures import score_forecast
+from research.progress import WORK, Progress, Steps
+from research.study import Study, make_study
+from research.training_report import write_report
+from research.walk_forward import Forecast, audit_forecasts, pack, run_fold, unpack
+from research.weights import uniqueness
+
+
+def train(
+    config: TrainConfig,
+    bars: Bars,
+    out_dir: Path,
+    resume: bool = False,
+    run_dir: Path = Path("runs"),
+    progress: Progress | None = None,
+) -> Path:
+    """Train a bundle: the winner on validation, its regimes, its auditor, and its walk-forward record.
+
+    The test zone takes part in no fit, no choice and no number of the report.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        What to train; its name names the bundle.
+    bars : Bars
+        The whole history at hand.
+    out_dir : Path
+        Folder of the bundle; replaced in one move when everything has passed.
+    resume : bool
+        Go on from the finished parts of an earlier run with the same configuration, bars and code.
+    run_dir : Path
+        Where finished parts and the report are kept.
+    progress : callable or None
+        Told a text, the work done and the work in all.
+
+    Returns
+    -------
+    Path
+        ``out_dir``. The report lies in ``run_dir`` as ``report.md`` and ``report.json``.
+
+    Raises
+    ------
+    DataError
+        If the bars are too few or a network cannot learn from them.
+    ModelMismatch
+        If the exported graph differs from the trained one; nothing is written then.
+    """
+    study = make_study(config, bars)
+    parts = Checkpoints(run_dir, run_key(config, bars), resume)
+    steps = Steps(progress)
+    seeds = config.transformer.seeds - 1 if "transformer" in config.candidates else 0
+    fits = sum(WORK[kind] for kind in config.candidates) + seeds * WORK["transformer"]
+    steps.plan(fits + config.folds.count * max(WORK[kind] for kind in config.candidates) + 0.5)
+    finals = fit_finals(study, parts, steps)
+    choice = choose_final(study, finals)
+    spread = seed_spread(study, finals, parts, steps)
+    steps.plan(config.folds.count * (WORK[choice.kind] + 0.15) + 0.5)
+    forecasts, fold_notes = walk(study, choice.kind, parts, steps)
+    steps.begin("auditor and regimes", 0.5)
+    audits, events, audit_notes = audit_forecasts(study, forecasts)
+    fitted, regime_notes, parity = fit_served(study, finals[choice.kind], events)
+    chosen = {"chosen_by": choice.reason, "forced": bool(config.force)}
+    chosen |= {"candidates": candidates_table(finals, choice), "seed_losses": spread}
+    metrics = measure(study, forecasts, audits, fitted)
+    metrics |= {"parity": parity, "regime": regime_notes}
+    page = describe(study, fitted, chosen, metrics)
+    files = bundle_files(study, fitted, forecasts, audits)
+    ship(study, fitted, page, files, out_dir)
+    write_report(run_dir, page, {"folds": fold_notes, "auditors": audit_notes, "resumed": parts.resumed})
+    steps.end()
+    return out_dir
+
+
+def walk(study: Study, kind: str, parts: Checkpoints, steps: Steps) -> tuple[list[Forecast], list[dict[str, Any]]]:
+    """Return the forecasts of every fold, from the finished parts where there are any."""
+    forecasts, notes = [], []
+    folds = study.folds()
+    for fold in folds:
+        steps.begin(f"fold {fold.number + 1} of {len(folds)}: {kind}", WORK[kind] + 0.15)
+        name = f"fold-{kind}-{fold.number}"
+        found = parts.load(name)
+        if found is None:
+            forecast, note = run_fold(study, fold, kind, steps.tick)
+            parts.save(name, pack(forecast), note)
+        else:
+            forecast, note = unpack(found[0]), found[1]
+        forecasts.append(forecast)
+        notes.append(note)
+        steps.end()
+    return forecasts, notes
+
+
+def fit_served(study: Study, final: Final, events: AuditEvents) -> tuple[Parts, dict[str, Any], float]:
+    """Return what ships: the model calibrated on validation, its graph, its regimes and its auditor."""
+    examples, config = study.examples, study.config
+    rows = judged_rows(study)
+    weights = examples.uniqueness(rows)
+    line = fit_line(final.model.logits(examples, rows), examples.y[rows], weights, config.calibration.method)
+    graph = to_onnx(final.model, line, config.window, len(study.names))
+    parity = check_parity(graph, final.model, examples, study.predictable(study.validation))
+    regime, regime_notes = fit_regime(study.bars, study.regime_features, study.development.stop, config)
+    auditor = fit_auditor(events, study.auditor_inputs, config)
+    table = served_table(study, graph)
+    parts = Parts(final.model.kind, graph, line, table, regime, auditor, break_even(events), events)
+    return parts, regime_notes, parity
+
+
+def measure(study: Study, forecasts: list[Forecast], audits: list[Floats], fitted: Parts) -> dict[str, Any]:
+    """Return the walk-forward's losses by fold and by zone, and the auditor's on the trades it judged."""
+    folds = [_score(study, [forecast], slice(0, study.stop)) for forecast in forecasts]
+    spans = [[study.bars.open_time[f.rows[0]], study.bars.open_time[f.rows[-1]]] for f in forecasts]
+    metrics: dict[str, Any] = {
+        "folds": [
+            {"rows": span, "fence": study.bars.open_time[f.fence]} | (score or {})
+            for span, f, score in zip(spans, forecasts, folds, strict=True)
+        ],
+        "development_oof": _score(study, forecasts, study.development),
+        "validation_oof": _score(study, forecasts, study.validation),
+    }
+    audited = [int(f.rows[np.isfinite(a)][0]) for f, a in zip(forecasts, audits, strict=True) if np.isfinite(a).any()]
+    metrics["oos_audited_from"] = study.bars.open_time[audited[0]] if audited else None
+    metrics["auditor"] = auditor_measures(study, forecasts, audits, fitted)
+    return metrics
+
+
+def _score(study: Study, forecasts: list[Forecast], zone: slice) -> dict[str, Any] | None:
+    rows = np.concatenate([forecast.rows for forecast in forecasts])
+    p = np.concatenate([forecast.p_up for forecast in forecasts])
+    keep = study.judged(rows) & (rows >= zone.start) & (rows < zone.stop)
+    if keep.sum() < 2:
+        return None
+    n_eff = float(study.examples.uniqueness(rows[keep]).sum())
+    return score_forecast(study.examples.y[rows[keep]], p[keep], n_eff, study.block, study.config.seed)._asdict()
+
+
+def auditor_measures(study: Study, forecasts: list[Forecast], audits: list[Floats], fitted: Parts) -> dict[str, Any]:
+    """Return how well the folds' auditors judged later trades, and what their gate would have let pass."""
+    events, tau = fitted.events, fitted.tau
+    told = np.full(len(study.bars), np.nan)
+    for forecast, audit in zip(forecasts, audits, strict=True):
+        told[forecast.rows] = audit
+    q = told[events.row]
+    judged = events.some(np.isfinite(q))
+    out: dict[str, Any] = {
+        "tau": tau,
+        "tau_rule": "break-even of the walk-forward's trades after costs",
+        **fitted.auditor.notes,
+    }
+    out |= {"mean_net": float(events.net.mean()) if len(events.net) else None, "judged": len(judged.row)}
+    if len(judged.row) < 2:
+        return out | {"taken": None}
+    q, z = q[np.isfinite(q)], (judged.net > 0.0).astype(np.float64)
+    n_eff = float(uniqueness(judged.row + 1, judged.end).sum())
+    passed = q >= tau
+    out |= {"taken": score_forecast(z, np.clip(q, 1e-6, 1 - 1e-6), n_eff, study.block, study.config.seed)._asdict()}
+    out |= {"claimed": float(q.mean()), "realised": float(z.mean()), "share_passed": float(passed.mean())}
+    out["mean_net_passed"] = float(judged.net[passed].mean()) if passed.any() else None
+    out["mean_net_judged"] = float(judged.net.mean())
+    return out
+
+
+def ship(study: Study, fitted: Parts, page: Any, files: dict[str, bytes], out_dir: Path) -> None:
+    """Write the bundle aside, open it, compare it with what was fitted, and only then put it in place."""
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
+    try:
+        check_bundle(study, load_bundle(write_bundle(aside / "draft", page, files)), fitted)
+        write_bundle(out_dir, page, files)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

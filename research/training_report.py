@@ -1,0 +1,188 @@
+"""The report of a training: every loss with its base rate, what no skill loses, and its luck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.jsons import dumps
+from engine.zones import describe_span
+from models.manifest import Manifest
+from research.checkpoints import write_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCORE_COLUMNS = (
+    "n",
+    "n_eff",
+    "base rate",
+    "loss",
+    "no skill",
+    "skill",
+    "AUC [95 %]",
+    "slope",
+    "intercept",
+    "ECE",
+    "null 95 %",
+)
+NOTES = (
+    "loss is binary cross-entropy in nats; no skill is the best constant, known only in hindsight;"
+    " skill = 1 - loss / no skill, with the standard error of a block bootstrap.",
+    "n_eff counts labels that share no bar; every interval is as wide as n_eff makes it.",
+    "slope and intercept are of the truth on the forecast's logit: 1 and 0 when calibrated. An ECE means something only"
+    " above its null, which a perfect forecast of n_eff rows exceeds in 5 % of cases.",
+    "The candidates are judged calibrated by the inner validation; what ships is calibrated on the validation zone.",
+    "The test zone is sealed: nothing here has looked at it.",
+)
+
+Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+
+def write_report(run_dir: Path, page: Manifest, notes: dict[str, Any]) -> None:
+    """Write ``report.json`` and ``report.md`` of a training."""
+    report = {
+        "name": page.name,
+        "market": _market(page),
+        "zones": {name: describe_span(getattr(page.zones, name)) for name in ("development", "validation")},
+        "predictor": page.predictor,
+        "calibration": page.calibration,
+        "metrics": page.metrics,
+        "thresholds": page.thresholds,
+        "notes": notes,
+    }
+    write_whole(run_dir / "report.json", (dumps(report) + "\n").encode())
+    write_whole(run_dir / "report.md", markdown(report).encode())
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
+    lines = [f"# Training of {report['name']}", "", headline(report), ""]
+    for title, head, rows in tables(report):
+        lines += [f"## {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    return "\n".join([*lines, *(f"* {note}" for note in NOTES), ""])
+
+
+def show_report(run_dir: Path, console: Console) -> None:
+    """Print the report of a training as tables."""
+    import json
+
+    from rich.table import Table as Grid
+
+    report = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))
+    console.print(headline(report))
+    for title, head, rows in tables(report):
+        grid = Grid(title=title, title_justify="left")
+        for i, column in enumerate(head):
+            grid.add_column(column, justify="left" if i == 0 else "right")
+        for row in rows:
+            grid.add_row(*row)
+        console.print(grid)
+    for note in NOTES:
+        console.print(note, style="dim")
+
+
+def headline(report: dict[str, Any]) -> str:
+    """Return in a few sentences which model ships, why, and whether it shows any skill."""
+    chosen = next(row for row in report["predictor"]["candidates"] if row["chosen"])
+    low, high = chosen["auc_low"], chosen["auc_high"]
+    worth = "No skill was shown" if low <= 0.5 or chosen["skill"] <= chosen["skill_se"] else "Some skill was shown"
+    return (
+        f"The predictor is the {chosen['kind']}: {report['predictor']['chosen_by']}. {worth} on validation: AUC"
+        f" {chosen['auc']:.3f} [{low:.3f}, {high:.3f}], skill {chosen['skill']:+.2%} (SE {chosen['skill_se']:.2%})."
+    )
+
+
+def tables(report: dict[str, Any]) -> list[Table]:
+    """Return every table of the report as text."""
+    metrics, candidates = report["metrics"], report["predictor"]["candidates"]
+    found: list[Table] = [_candidates(candidates, report["predictor"]["seed_losses"])]
+    rows = [(f"fold {i} {_span(fold['rows'])}", *_score(fold)) for i, fold in enumerate(metrics["folds"])]
+    rows += [("development, out of fold", *_score(metrics["development_oof"]))]
+    rows += [("validation, out of fold", *_score(metrics["validation_oof"]))]
+    found.append(("Walk-forward", ("rows", *SCORE_COLUMNS), rows))
+    return [*found, _auditor(metrics["auditor"], metrics["oos_audited_from"]), _regimes(metrics["regime"])]
+
+
+def _candidates(candidates: Sequence[dict[str, Any]], spread: Sequence[float]) -> Table:
+    rows = []
+    for row in candidates:
+        name = row["kind"] + (" (ships)" if row["chosen"] else "")
+        gap = f"{row['above_best']:.5f} ± {row['above_best_se']:.5f}"
+        rows.append((name, *_score(row), gap))
+    if spread:
+        losses = ", ".join(f"{loss:.5f}" for loss in spread)
+        rows.append((f"transformer's loss by seed: {losses}", *("" for _ in range(len(SCORE_COLUMNS) + 1))))
+    return "Candidates on validation", ("candidate", *SCORE_COLUMNS, "above the best"), rows
+
+
+def _auditor(told: dict[str, Any], since: Any) -> Table:
+    rows = [
+        ("trades it learned from", f"{told['events']} (n_eff {told.get('n_eff', 0.0):.0f})"),
+        (
+            "kind",
+            told["kind"] + ("" if told["kind"] == "trees" else ": too few trades to learn, it says the base rate"),
+        ),
+        ("base rate of a profit after costs", _maybe(told.get("base_rate"), ".1%")),
+        ("tau", f"{told['tau']:.3f}, {told['tau_rule']}"),
+        ("mean net return of a trade", _maybe(told["mean_net"], ".3%")),
+        ("walk-forward audited from", str(since)),
+    ]
+    taken = told["taken"]
+    if taken is not None:
+        rows += [
+            ("AUC on taken signals", f"{taken['auc']:.3f} [{taken['auc_low']:.3f}, {taken['auc_high']:.3f}]"),
+            ("skill on taken signals", f"{taken['skill']:+.2%} (SE {taken['skill_se']:.2%})"),
+            ("claimed / realised", f"{told['claimed']:.3f} / {told['realised']:.3f}"),
+            ("share passed", f"{told['share_passed']:.1%} of {told['judged']}"),
+            ("mean net, judged / passed", f"{told['mean_net_judged']:.3%} / {_maybe(told['mean_net_passed'], '.3%')}"),
+        ]
+    return "Auditor on trades of later folds", ("", "value"), rows
+
+
+def _regimes(told: dict[str, Any]) -> Table:
+    rows = [
+        (
+            row["role"],
+            f"{row['volatility']:.3%}",
+            f"{row['mean']:+.4%} ± {row['mean_se']:.4%}",
+            f"{row['share']:.1%}",
+            f"{row['dwell_bars']:.1f}",
+        )
+        for row in told["table"]
+    ]
+    title = f"Regimes on development (forgets in {told['forgetting']} bars, anchored every {told['block']} slots)"
+    return title, ("regime", "volatility of a bar", "mean of a bar", "share", "dwell, bars"), rows
+
+
+def _score(row: dict[str, Any] | None) -> tuple[str, ...]:
+    if row is None or "n" not in row:
+        return tuple("" for _ in SCORE_COLUMNS)
+    return (
+        f"{row['n']}",
+        f"{row['n_eff']:.0f}",
+        f"{row['base_rate']:.3f}",
+        f"{row['loss']:.5f}",
+        f"{row['no_skill']:.5f}",
+        f"{row['skill']:+.2%} ± {row['skill_se']:.2%}",
+        f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]",
+        _maybe(row["slope"], ".2f"),
+        _maybe(row["intercept"], "+.2f"),
+        f"{row['ece']:.3f}",
+        f"{row['ece_null']:.3f}",
+    )
+
+
+def _maybe(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _span(pair: Sequence[Any]) -> str:
+    first, last = (str(time)[:10] for time in pair)
+    return f"{first} .. {last}"
+
+
+def _market(page: Manifest) -> dict[str, Any]:
+    return {"symbol": page.market.symbol, "timeframe": page.market.timeframe, "sessions": page.market.sessions}
