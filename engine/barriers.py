@@ -189,7 +189,7 @@ def _wait(tape: Tape, t: int, cash: float, equity: Floats) -> tuple[int, int, fl
 
 
 @njit(cache=True, nogil=True)
-def _hold(tape: Tape, opens: Floats, rows: tuple[int, int], cash: float, held: Holding, books: Books) -> Held:
+def _hold(tape: Tape, rows: tuple[int, int], cash: float, held: Holding, books: Books) -> Held:
     """Hold a position through bars ``rows[0] .. rows[1] - 1``, and pay funding at the open of ``rows[1]``."""
     t, bar = rows
     size = held.side * held.units
@@ -197,7 +197,7 @@ def _hold(tape: Tape, opens: Floats, rows: tuple[int, int], cash: float, held: H
     while t < len(tape.close):
         row = np.uint64(t)
         if len(tape.funding) > 0 and age > 0:
-            paid = size * tape.funding[row] * opens[row]
+            paid = size * tape.funding[row]
             cash, funding = cash - paid, funding + paid
         if t == bar:
             break
@@ -241,7 +241,7 @@ def trade_through(
             lapsed += missed
             continue
         bar, level, reason, ambiguous = walk(prices, t, held.bars, held.side, held.target, held.stop, terms.hold, fills)
-        after = _hold(tape, prices.open, (t, bar), cash, held, books)
+        after = _hold(tape, (t, bar), cash, held, books)
         t, cash, ignored = after.bar, after.cash, ignored + after.ignored
         held = Holding(*held[:6], after.bars, after.funding, *held[8:])
         if after.ruined:

@@ -107,20 +107,24 @@ def _scan(  # noqa: PLR0913
     ret: Floats,
 ) -> tuple[int, float, int]:
     """Fill ``day`` and ``ret`` (zeros); return how many days, the deepest drawdown and its nanoseconds."""
-    days, midnight, before = 0, np.int64(0), begin
-    top, top_time, floor, worst, since, until = begin, time[0], begin, 0.0, time[0], time[0]
-    sunk = False
-    for i in range(len(equity)):
+    n, days, last, before = len(equity), 0, np.uint64(0), begin
+    midnight = time[0] - DAY_NS  # no bar ends before it: the first begins a day
+    top, top_time, floor, worst, since, until, sunk = begin, time[0], begin, 0.0, time[0], time[0], False
+    for i in range(n + 1):
         row = np.uint64(i)
-        now, worth = time[row] + bar_ns, equity[row]
-        if i == 0 or now > midnight:  # a bar belongs to the day in which it ends; midnight ends a day
+        now = time[row] + bar_ns if i < n else midnight + 1
+        if now > midnight:  # a day is over: midnight belongs to the day before
+            if days > 0:
+                ret[last] = equity[row - np.uint64(1)] / before - 1.0 if before > 0.0 else 0.0
+                before = equity[row - np.uint64(1)]
+            if i == n:
+                break
             today = (now - 1) // DAY_NS
             midnight = (today + 1) * DAY_NS
-            if i > 0:
-                before = equity[row - np.uint64(1)]
             days = today - day[0] + 1 if every_day and i > 0 else days + 1
-            day[np.uint64(days - 1)] = today
-        ret[np.uint64(days - 1)] = worth / before - 1.0 if before > 0.0 else 0.0
+            last = np.uint64(days - 1)
+            day[last] = today
+        worth = equity[row]
         if worth >= top:
             if sunk:
                 until, sunk = now, False
@@ -266,14 +270,16 @@ def _per_trade(result: Result) -> dict[str, Any]:
 
 def _costs(result: Result, days: int) -> dict[str, Any]:
     """Return what was traded and paid on these bars: an entry before them was paid before them."""
-    closed, still = result.trades, result.open_trade
-    entered = np.concatenate([closed, still])
-    entered = entered[entered["entry_bar"] >= 0]
-    notional = float((entered["units"] * entered["entry_price"]).sum() + (closed["units"] * closed["exit_price"]).sum())
-    funding = float(closed["funding"].sum() + still["funding"].sum()) - result.start.holding.funding
+    notional, fees, funding = 0.0, 0.0, -result.start.holding.funding
+    for trades in (result.trades, result.open_trade):
+        here, left = trades["entry_bar"] >= 0, ~trades["open"]
+        entered, exited = trades["units"] * trades["entry_price"], trades["units"] * trades["exit_price"]
+        notional += float(entered[here].sum() + exited[left].sum())
+        fees += float(trades["entry_fee"][here].sum() + trades["exit_fee"].sum())
+        funding += float(trades["funding"].sum())
     mean = float(result.equity.mean()) if len(result) else 0.0
     return {
         "turnover": _over(notional, mean * days / result.bars.days_per_year) if days >= 2 else None,
-        "fees_paid": float(entered["entry_fee"].sum() + closed["exit_fee"].sum()),
+        "fees_paid": fees,
         "funding_paid": funding,
     }

@@ -194,5 +194,5 @@ def simulate(
     )
     books = Books(np.empty(np.count_nonzero(side) + 2, TRADE), np.empty(n), np.zeros(n, np.int8))
     account, k, ignored, lapsed = trade_through(tape, prices_of(bars), terms_of(rules, bars), rules.fills, begin, books)
-    trades = books.trades[:k].copy().view(TRADE_DTYPE)
+    trades = books.trades[:k].view(TRADE_DTYPE)
     return Result(bars, rules, begin, trades, books.equity, books.position, account, ignored, lapsed)

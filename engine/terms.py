@@ -50,7 +50,7 @@ class Prices(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What else happened at each bar: open time in nanoseconds, close, the wish and its ATR, funding (or empty)."""
+    """What else happened at each bar: open time in nanoseconds, close, the wish and its ATR, funding in money per unit long (or empty)."""
 
     time: NDArray[np.int64]
     close: Floats
