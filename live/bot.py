@@ -5,6 +5,9 @@ There is no trading logic here and no state but the ledger's: start and restart 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from engine.bars import COLUMNS, Bars, format_time
@@ -64,16 +67,39 @@ class Bot:
         """
         if len(window) == 0:
             raise DataError("a window without bars was given; wait for a bar to close")
-        try:
+        with self._alarm():
             recognise(self._seen, window)
-            fresh = len(window) - (0 if self._seen is None else window.since(self._seen.open_time[-1]) + 1)
-            if fresh > 1 and self._seen is not None:
+            last = self.last_bar
+            fresh = len(window) if last is None else int(np.count_nonzero(window.open_time > last))
+            if fresh > 1 and last is not None:
                 missed = format_time(window.open_time[-fresh])
-                raise DataError(f"the bar of {missed} was passed over; give the bot every bar, in order")
-        except DataError as alarm:
-            self.ledger.note(alarm, window.open_time[-1])
-            raise
+                raise DataError(f"bar {missed} was passed over; give the bot every bar, in order")
         return self._decide(window, fresh) if fresh else None
+
+    def recognise(self, history: Bars) -> None:
+        """Refuse a history that is not the one the ledger grew from, or that ends before it.
+
+        Raises
+        ------
+        DataError
+            Naming the first bar that differs.
+        """
+        with self._alarm():
+            recognise(self.ledger.seen(), history)
+            if self.last_bar is not None and history.open_time[-1] < self.last_bar:
+                ends, stands = format_time(history.open_time[-1]), format_time(self.last_bar)
+                raise DataError(
+                    f"the bars end at {ends}, the ledger is at {stands}; bring bars that go on or set another BOT_LEDGER"
+                )
+
+    @contextmanager
+    def _alarm(self) -> Iterator[None]:
+        """Write to the ledger why the bot stopped."""
+        try:
+            yield
+        except DataError as alarm:
+            self.ledger.note(alarm, self.last_bar)
+            raise
 
     def _decide(self, window: Bars, fresh: int) -> BarRecord:
         """Decide on the last bar, from the bars that count and no others, and write it down."""
@@ -99,8 +125,10 @@ def recognise(seen: Bars | None, offered: Bars) -> None:
     """
     if seen is None:
         return
-    first, last = offered.since(seen.open_time[0]), offered.since(seen.open_time[-1])
-    again = offered[first : last + 1]
+    seen = seen[: int(np.searchsorted(seen.open_time, offered.open_time[-1], side="right"))]
+    if len(seen) == 0:
+        return
+    again = offered[offered.since(seen.open_time[0]) : offered.since(seen.open_time[-1]) + 1]
     if not np.array_equal(seen.open_time, again.open_time):
         odd = np.setxor1d(seen.open_time, again.open_time)[0]
         what = "was seen before and is missing now" if odd in seen.open_time else "is new among bars seen before"

@@ -15,6 +15,7 @@ from engine.bars import format_time
 from engine.errors import SettingsError
 from engine.jsons import dumps
 from engine.rules import Rules
+from live.schema import plain
 
 SETTING = {"mode": "BOT_MODE", "symbol": "BOT_SYMBOL", "bundle": "BOT_BUNDLE", "bundle_hash": "BOT_BUNDLE"} | {
     "profile": "STRATEGY_PROFILE",
@@ -78,9 +79,9 @@ class Identity:
         """
         names = [f.name for f in fields(self)]
         differences = []
-        for name, was, now in zip(names, row[1:], self._values(), strict=True):
-            if was != now:
-                differences += _differences(name, was, now)
+        for name, old, new in zip(names, row[1:], self._values(), strict=True):
+            if old != new:
+                differences += _differences(name, old, new)
         if differences:
             raise SettingsError(
                 f"BOT_LEDGER: {ledger} belongs to another bot: {'; '.join(differences)};"
@@ -90,7 +91,7 @@ class Identity:
     def _values(self) -> list[Any]:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["sessions"] = int(self.sessions)
-        values["first_bar"] = int(np.datetime64(self.first_bar, "ns").astype(np.int64))
+        values["first_bar"] = plain(self.first_bar)
         values["rules"] = dumps({**asdict(self.rules), "fills": self.rules.fills._asdict()}, indent=None)
         return list(values.values())
 
@@ -102,9 +103,9 @@ def _differences(name: str, was: Any, now: Any) -> list[str]:
         changed = [term for term in {**old, **new} if old.get(term) != new.get(term)]
         return [f"{_setting(term)} was {old.get(term)}, is {new.get(term)}" for term in changed]
     if name == "first_bar":
-        was, now = (format_time(np.array(time, "datetime64[ns]")[()]) for time in (was, now))
+        was, now = format_time(np.datetime64(was, "ns")), format_time(np.datetime64(now, "ns"))
     if name == "bundle_hash":
-        was, now = (f"the one of hash {digest[:12]}" for digest in (was, now))
+        was, now = f"the one of hash {was[:12]}", f"the one of hash {now[:12]}"
     return [f"{SETTING.get(name, name)} was {was}, is {now}"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -10,7 +11,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Turns SIGTERM and SIGINT into a question asked between bars; use it as a context in the main thread.
+    """Turns SIGTERM and SIGINT into a question asked between bars; use it as a context.
+
+    Outside the main thread, where Python delivers no signals, it never asks.
 
     A second signal acts as if nobody listened, which is safe: the ledger is written a whole bar at a time.
     """
@@ -20,7 +23,7 @@ class StopRequest:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        for number in SIGNALS:
+        for number in SIGNALS if threading.current_thread() is threading.main_thread() else ():
             self._before[number] = signal.signal(number, self._note)
         return self
 
