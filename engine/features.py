@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from engine import readings as of
 from engine.bars import DAY_NS, Bars, Floats
 from engine.errors import unknown
-from engine.indicators import BLOCK
+from engine.indicators import BLOCK, interleave
 from engine.readings import AVERAGE_WINDOWS, EXTREME_WINDOWS, RETURN_LAGS, VOLATILITY_WINDOWS, WEEK_NS, Readings
 
 STRETCH = 4096  # bars worked on at once: their columns fit the second-level cache
@@ -150,13 +150,15 @@ def feature_matrix(bars: Bars, names: Sequence[str]) -> Floats:
     """
     features = named(names)
     reach = max((feature.lookback for feature in features), default=1) - 1
-    out = np.empty((len(bars), len(features)))
+    out: Floats = np.empty((len(bars), len(features)))
+    columns = np.empty((len(features), STRETCH))
     whole = Readings(bars)
     for row in range(0, len(bars), STRETCH):
         first, last = max(0, row - reach), min(row + STRETCH, len(bars))
         stretch = whole.part(first, last)
-        for column, feature in enumerate(features):
-            out[row:last, column] = feature.formula(stretch)[row - first :]
+        for column, feature in zip(columns, features, strict=True):
+            column[: last - row] = feature.formula(stretch)[row - first :]
+        interleave(columns, out[row:last])
     return out
 
 

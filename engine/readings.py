@@ -11,9 +11,11 @@ After warm-up a value is finite, whatever the bars:
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
+from math import gcd
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.bars import DAY_NS, Bars, Floats
 from engine.indicators import Recursions, frozen, recursions, window_highest, window_moments
@@ -93,6 +95,17 @@ class Readings:
             return np.log(self.bars.volume)
         logs = np.log(self.bars.volume, where=traded, out=np.full(len(traded), np.inf))
         return np.where(traded, logs, -window_highest(-logs, VOLUME_WINDOW))
+
+    @property
+    def step_ns(self) -> int:
+        """The longest step, in nanoseconds, that leads from midnight to every bar's open."""
+        return gcd(self.bars.timeframe_ns, DAY_NS)
+
+    @cached_property
+    def steps_since_monday(self) -> NDArray[np.int64]:
+        """Steps from Monday's midnight, UTC, to each bar's open."""
+        steps: NDArray[np.int64] = (self.bars.open_time.view(np.int64) - MONDAY_NS) // self.step_ns
+        return steps % (WEEK_NS // self.step_ns)
 
 
 def log_return(readings: Readings, lag: int) -> Floats:
@@ -192,7 +205,13 @@ def log_range(readings: Readings) -> Floats:
 
 def time_wave(readings: Readings, period_ns: int, wave: Callable[[Floats], Floats]) -> Floats:
     """Return sine or cosine of the bar's open time within a day, or within a week from Monday."""
-    since_monday = readings.bars.open_time.view(np.int64) - MONDAY_NS
+    return _week_table(readings.step_ns, period_ns, wave)[readings.steps_since_monday]
+
+
+@lru_cache(maxsize=16)
+def _week_table(step_ns: int, period_ns: int, wave: Callable[[Floats], Floats]) -> Floats:
+    """Return a wave at every step of a week."""
+    since_monday = np.arange(0, WEEK_NS, step_ns)
     return wave(2.0 * np.pi / period_ns * (since_monday % period_ns))
 
 
