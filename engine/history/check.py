@@ -118,7 +118,7 @@ def check_file(
         raw = read_raw(path, sessions)
     except DataError as error:
         return replace(blank, findings=(Finding("unreadable", "", 0, str(error)),))
-    known = np.unique(raw.stamps[raw.stamps != MISSING])
+    known = _known(raw.stamps)
     found = []
     timeframe_ns = 0
     try:
@@ -126,12 +126,7 @@ def check_file(
     except DataError as error:
         found.append(Finding("timeframe", "", 0, str(error)))
     closes = infer_sessions(known, timeframe_ns or 1) if sessions is None else sessions
-    defects = [d for d in (*raw.row_defects(), *raw.bar_defects(timeframe_ns or 1)) if len(d.rows)]
-    table = raw.sheet.line_of(np.arange(len(raw.stamps))) if defects else None
-    for defect in defects:
-        times = _time_texts(raw.stamps[defect.rows])
-        lines = table[defect.rows] if table is not None else defect.rows
-        found += [Finding(defect.kind, times[i], int(lines[i]), describe(defect, i)) for i in range(len(times))]
+    found += _refusals(raw, timeframe_ns)
     blank = replace(blank, timeframe=format_timeframe(timeframe_ns) if timeframe_ns else "", sessions=closes)
     return _finished(blank, found, raw, timeframe_ns)
 
@@ -176,9 +171,23 @@ class _Memory:
         return rows + 1
 
 
+def _refusals(raw: RawBars, timeframe_ns: int) -> list[Finding]:
+    """Return a finding for each row of each defect; a cell that is no number is not also one that is missing."""
+    defects = [d for d in (*raw.row_defects(), *raw.bar_defects(timeframe_ns or 1)) if len(d.rows)]
+    no_value = {(defect.column, int(row)) for defect in raw.unreadable for row in defect.rows}
+    lines = raw.sheet.line_of(np.arange(len(raw.stamps))) if defects else np.empty(0, np.int64)
+    found = []
+    for defect in defects:
+        times = _time_texts(raw.stamps[defect.rows])
+        for i, row in enumerate(defect.rows.tolist()):
+            if defect.kind not in ("missing", "non-finite") or (defect.column, row) not in no_value:
+                found.append(Finding(defect.kind, times[i], int(lines[row]), describe(defect, i)))
+    return found
+
+
 def _finished(check: Check, found: list[Finding], raw: RawBars, timeframe_ns: int) -> Check:
     """Add the remarks and the summary."""
-    known = np.unique(raw.stamps[raw.stamps != MISSING])
+    known = _known(raw.stamps)
     gaps = find_gaps(known, timeframe_ns, check.sessions)
     silent = np.flatnonzero(raw.prices["volume"] == 0)
     after = np.array([np.argmax(raw.stamps > last) for last in gaps[:, 1]], dtype=np.int64)
@@ -203,6 +212,12 @@ def _finished(check: Check, found: list[Finding], raw: RawBars, timeframe_ns: in
         zero_volume_share=share,
         findings=tuple(sorted(found, key=lambda finding: (finding.time, finding.row))),
     )
+
+
+def _known(stamps: Stamps) -> Stamps:
+    """Return the times that are there, each once, in order."""
+    known = stamps[stamps != MISSING]
+    return known if (np.diff(known) > 0).all() else np.unique(known)
 
 
 def _time_texts(stamps: Stamps) -> list[str]:

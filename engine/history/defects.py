@@ -70,10 +70,11 @@ def price_defects(prices: dict[str, Floats]) -> Iterator[Defect]:
     for name in COLUMNS[:4]:
         yield _defect("not-positive", name, prices[name] <= 0, prices[name], f"is not positive; {REPAIR}")
     yield _defect("not-positive", "volume", prices["volume"] < 0, prices["volume"], f"is negative; {REPAIR}")
-    top = np.maximum(prices["open"], prices["close"])
-    bottom = np.minimum(prices["open"], prices["close"])
-    yield _defect("ohlc", "high", prices["high"] < top, prices["high"], f"is below open or close; {REPAIR}")
-    yield _defect("ohlc", "low", prices["low"] > bottom, prices["low"], f"is above open or close; {REPAIR}")
+    whole = np.isfinite(prices["open"] + prices["high"] + prices["low"] + prices["close"])
+    below = whole & (prices["high"] < np.maximum(prices["open"], prices["close"]))
+    above = whole & (prices["low"] > np.minimum(prices["open"], prices["close"]))
+    yield _defect("ohlc", "high", below, prices["high"], f"is below open or close; {REPAIR}")
+    yield _defect("ohlc", "low", above, prices["low"], f"is above open or close; {REPAIR}")
 
 
 def _defect(kind: str, column: str, bad: NDArray[np.bool_], values: NDArray[Any], rule: str) -> Defect:
