@@ -161,7 +161,7 @@ def random_entries(
     """
     fates = fates_of(bars, atr, rules)
     candidates = np.flatnonzero((fates.end >= 0).all(axis=0))
-    day = bars.open_time.view(np.int64) // DAY_NS
+    day = (bars.open_time.view(np.int64) + bars.timeframe_ns - 1) // DAY_NS  # a bar belongs to the day it ends in
     day_last = np.flatnonzero(np.append(np.diff(day) > 0, True)) if len(bars) else np.empty(0, np.int64)
     days = len(day_last) if bars.sessions else int(day[-1] - day[0]) + 1 if len(bars) else 0
     if trades[0] == 0 or len(candidates) == 0 or days < 2:

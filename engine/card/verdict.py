@@ -1,0 +1,107 @@
+"""The verdict in words: PROVEN only when nothing else is left, NOT PROVEN with every reason otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.card.forecasts import Forecast
+from engine.compare import Row
+from engine.inference.assess import Assessment
+from engine.inference.interval import Interval
+from engine.inference.pbo import Overfit
+from engine.inference.winrate import FEW_TRADES, SOME_TRADES
+
+PROVEN, NOT_PROVEN, LOSES, IN_SAMPLE, ALARM = "PROVEN", "NOT PROVEN", "LOSES", "IN-SAMPLE", "LEAK ALARM"
+TOO_FEW, NO_TRADES = "TOO FEW TRADES", "NO TRADES"
+SURE, OVERFIT = 0.95, 0.20
+HIGH_AUC, HIGH_SKILL, HIGH_SHARPE, HIGH_WINS = 0.58, 0.02, 2.5, 0.65
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be said of a strategy.
+
+    Parameters
+    ----------
+    word : str
+        The verdict in capitals.
+    reasons : tuple of str
+        Everything that stands against it.
+    alarms : tuple of str
+        What is too good to be believed before it is explained.
+    """
+
+    word: str
+    reasons: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one line."""
+        why = (*self.alarms, *self.reasons)
+        return f"{self.word} ({'; '.join(why)})" if why else self.word
+
+
+def verdict_of(
+    row: Row,
+    record: Assessment,
+    overfit: Overfit,
+    over_hold: Interval | None,
+    luck: float | None,
+    forecast: Forecast | None,
+) -> Verdict:
+    """Return the verdict on one strategy.
+
+    The word *proven* needs all of: a deflated Sharpe ratio of 0.95, a probability of overfitting of at most
+    0.2, 100 trades, an interval above buy and hold, a place above 95 % of random entries, bars that no
+    part of the bundle was fitted on, and no leak alarm.
+    """
+    alarms = alarms_of(row, forecast)
+    if row.in_sample > 0:
+        return Verdict(IN_SAMPLE, (f"parts of the bundle were fitted on {row.in_sample:.0%} of these bars",), alarms)
+    if row.score.trades == 0:
+        return Verdict(NO_TRADES, ("nothing can be known",))
+    reasons = _doubts(row, record, overfit, over_hold, luck)
+    if alarms:
+        return Verdict(ALARM, reasons, alarms)
+    if row.score.trades < FEW_TRADES:
+        return Verdict(TOO_FEW, reasons)
+    high = record.sharpe.high
+    if high is not None and high < 0:
+        return Verdict(LOSES, reasons)
+    return Verdict(NOT_PROVEN if reasons else PROVEN, reasons)
+
+
+def _doubts(
+    row: Row, record: Assessment, overfit: Overfit, over_hold: Interval | None, luck: float | None
+) -> tuple[str, ...]:
+    found, trades = [], row.score.trades
+    if trades < SOME_TRADES:
+        found.append(f"{trades} trades of {SOME_TRADES} needed")
+    dsr = record.deflated.value
+    if dsr is None or dsr < SURE:
+        found.append(f"DSR {'unknown' if dsr is None else f'{dsr:.2f}'} < {SURE}")
+    if overfit.pbo is None or overfit.pbo > OVERFIT:
+        found.append(f"PBO {'unknown' if overfit.pbo is None else f'{overfit.pbo:.2f}'} > {OVERFIT}")
+    if over_hold is None or over_hold.low is None or over_hold.low <= 0:
+        found.append("not better than buy and hold")
+    if luck is None or luck < SURE:
+        found.append("random entries do as well" if luck is None else f"random entries: percentile {luck * 100:.0f}")
+    return tuple(found)
+
+
+def alarms_of(row: Row, forecast: Forecast | None) -> tuple[str, ...]:
+    """Return what is too good to be true: each stands for a leak until it is explained."""
+    found = []
+    if forecast is not None:
+        if forecast.auc.value is not None and forecast.auc.value > HIGH_AUC:
+            found.append(f"AUC {forecast.auc.value:.3f} > {HIGH_AUC}")
+        if forecast.loss.skill is not None and forecast.loss.skill > HIGH_SKILL:
+            found.append(f"log-loss skill {forecast.loss.skill:.1%} > {HIGH_SKILL:.0%}")
+    score, rules = row.score, row.result.rules
+    if score.sharpe is not None and score.sharpe > HIGH_SHARPE and score.trades > SOME_TRADES:
+        found.append(f"Sharpe {score.sharpe:.1f} > {HIGH_SHARPE} over {score.trades} trades")
+    symmetric = rules.k_up == rules.k_down and score.trades >= FEW_TRADES
+    if symmetric and score.win_rate is not None and score.win_rate > HIGH_WINS:
+        found.append(f"win rate {score.win_rate:.0%} > {HIGH_WINS:.0%} at equal barriers")
+    return tuple(found)
