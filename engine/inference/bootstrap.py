@@ -67,7 +67,7 @@ def sharpe_differences(
     days_per_year : float
         365 for markets that never close, 252 for stocks; 1 leaves the ratio per day.
     draws : Draws or None
-        How to resample; a block of None means the longest of those the columns ask for.
+        How to resample; a block of None means the upper quartile of those the columns ask for.
 
     Returns
     -------
@@ -183,8 +183,8 @@ def profit_factor_interval(trade_returns: Floats, draws: Draws | None = None) ->
 
 
 def common_block(values: Floats, draws: Draws) -> float:
-    """Return the block length asked for, or the longest of those the columns' own memories suggest."""
-    asked = draws.block or max(block_length(values[:, j]) for j in range(values.shape[1]))
+    """Return the block length asked for, or the upper quartile of those the columns ask for."""
+    asked = draws.block or float(np.quantile([block_length(column) for column in values.T], 0.75))
     return min(asked, float(len(values)))
 
 

@@ -54,7 +54,7 @@ def drawdown_range(returns: Floats, draws: Draws | None = None) -> DrawdownRange
     Examples
     --------
     >>> round(drawdown_range(np.tile([0.1, -0.1], 20)).observed, 3)
-    0.266
+    0.256
     """
     draws = draws or Draws()
     series = np.asarray(returns, dtype=np.float64)
