@@ -20,7 +20,7 @@ from engine.signals import Evidence
 from models.auditor import Auditor, feature_inputs
 from models.calibration import ConfidenceTable
 from models.evidence import OOS, compute_evidence, read_stored
-from models.folder import check_files, read_file, read_manifest
+from models.folder import check_files, check_others, read_file, read_manifest
 from models.manifest import Manifest
 from models.predictor import Predictor
 from models.regime import RegimeModel
@@ -156,6 +156,7 @@ def load_bundle(what: str | Path) -> Bundle:
     manifest, digest = read_manifest(folder)
     check_files(folder, manifest)
     content = {name: read_file(folder, manifest, name) for name in (PREDICTOR, REGIME, AUDITOR)}
+    check_others(folder, manifest, content)
     _check_features(manifest)
     where = f"bundle {manifest.name}: "
     regime = RegimeModel.from_json(content[REGIME], where + REGIME)

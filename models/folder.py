@@ -8,7 +8,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from models.manifest import MANIFEST, Manifest
 
 LARGEST = {".json": 64 << 20, ".onnx": 512 << 20, ".parquet": 1 << 30}  # bytes; a stranger's file may be any size
 LARGEST_MANIFEST = 4 << 20
+LARGEST_OTHER = 16 << 20
 MOST_FILES = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -61,7 +62,7 @@ def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -
         os.replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
@@ -82,6 +83,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             raise ModelMismatch(
                 f"bundle {manifest.name} lists file {name!r}, which is no plain file name; do not use it"
             )
+        _regular(folder / name, _largest(name))
     present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     strange = sorted(present - set(manifest.files) - {MANIFEST})
     if strange:
@@ -94,14 +96,34 @@ def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
     """Return the bytes of one file of a bundle once they hash to what the manifest says."""
     if name not in manifest.files:
         raise ModelMismatch(f"bundle {manifest.name} has no {name}; retrain it with `tradsys train {manifest.name}`")
-    content = _read(folder / name, LARGEST.get(Path(name).suffix, 16 << 20))
-    if hashlib.sha256(content).hexdigest() != manifest.files[name]:
-        raise ModelMismatch(f"bundle {manifest.name}: {name} was changed since it was written; restore it or retrain")
+    content = _read(folder / name, _largest(name))
+    _same(manifest, name, hashlib.sha256(content).hexdigest())
     return content
 
 
+def check_others(folder: Path, manifest: Manifest, read: Collection[str]) -> None:
+    """Refuse a bundle if a file that is not read now was changed; it is hashed piece by piece."""
+    for name in sorted(set(manifest.files) - set(read)):
+        with (folder / name).open("rb") as stream:
+            _same(manifest, name, hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def _same(manifest: Manifest, name: str, digest: str) -> None:
+    if digest != manifest.files[name]:
+        raise ModelMismatch(f"bundle {manifest.name}: {name} was changed since it was written; restore it or retrain")
+
+
+def _largest(name: str) -> int:
+    return LARGEST.get(Path(name).suffix, LARGEST_OTHER)
+
+
 def _read(path: Path, largest: int) -> bytes:
-    """Return a regular file's bytes; links and devices are refused, they could lead anywhere."""
+    _regular(path, largest)
+    return path.read_bytes()
+
+
+def _regular(path: Path, largest: int) -> None:
+    """Refuse what is missing, too large, or no file of its own: a link or device could lead anywhere."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -112,4 +134,3 @@ def _read(path: Path, largest: int) -> bytes:
         )
     if found.st_size > largest:
         raise ModelMismatch(f"{path.parent.name}/{path.name} has {found.st_size} bytes; at most {largest} are read")
-    return path.read_bytes()

@@ -47,6 +47,7 @@ _SHAPE: dict[str, Any] = {
     "released": bool,
     "files": {},
 }
+_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?Z?"
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -214,12 +215,11 @@ def parse_time(text: str) -> np.datetime64:
     '2024-01-01T08:00:00.000000000'
     """
     try:
-        time: np.datetime64 = np.datetime64(text.removesuffix("Z"), "ns")
-    except ValueError:
-        time = np.datetime64("NaT", "ns")
-    if np.isnat(time):
-        raise ModelMismatch(f"time {text!r} was not understood; write UTC such as 2024-01-01T08:00")
-    return time
+        if re.fullmatch(_TIME, text):
+            return np.datetime64(text.removesuffix("Z"), "ns")
+    except ValueError:  # such as the 31st of February
+        pass
+    raise ModelMismatch(f"time {text!r} was not understood; write UTC such as 2024-01-01T08:00")
 
 
 def parse_json(raw: bytes, where: str) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,11 +10,11 @@ from numpy.typing import NDArray
 
 from engine.bars import Floats
 from engine.errors import ModelMismatch, UsageError
+from models.threads import in_threads
 
 BATCH = 32  # fastest of 16..1024 on a transformer, and the one shape every prediction is made in
 DIGITS = 6  # float32 carries no more; identical decisions on machines that differ in the last bit
 INPUT, OUTPUTS = "window", ("logit", "p")
-_FEWEST_BATCHES_PER_THREAD = 8
 
 
 class Predictor:
@@ -83,7 +81,7 @@ class Predictor:
                 found = session.run(OUTPUTS, {INPUT: windows[padded].reshape(shape)})
                 logit[start : start + len(ends)], p[start : start + len(ends)] = (x[: len(ends)] for x in found)
 
-        _in_threads(predict, len(rows))
+        in_threads(predict, len(rows), BATCH)
         return logit, p
 
     @property
@@ -127,18 +125,6 @@ class Predictor:
                 f"rows must lie in {self.window - 1}..{len(matrix) - 1}, as a window has {self.window} bars;"
                 f" was {rows.min()}..{rows.max()}"
             )
-
-
-def _in_threads(predict: Any, n: int) -> None:
-    """Divide n rows into whole batches per thread; which thread runs a batch changes no bit of it."""
-    batches = -(-n // BATCH)
-    threads = max(1, min(os.cpu_count() or 1, 8, batches // _FEWEST_BATCHES_PER_THREAD))
-    if threads == 1:
-        predict(0, n)
-        return
-    edges = [batches * i // threads * BATCH for i in range(threads)] + [n]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(predict, edges[:-1], edges[1:]))
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -13,6 +13,7 @@ from engine.bars import Floats
 from engine.errors import ModelMismatch
 from models.calibration import sigmoid
 from models.manifest import parse_json
+from models.threads import in_threads
 
 BLOCK_ROWS = 64  # rows walked through one tree while it is in the cache
 
@@ -53,14 +54,20 @@ class Trees:
     def probability(self, rows: NDArray[np.float32]) -> Floats:
         """Return P(class 1) of each row of an (n, features) float32 matrix, shape (n,); NaN is a missing value."""
         rows = np.ascontiguousarray(rows, np.float32)
-        margins = tree_margins(rows, self.roots, self.feature, self.value, self.left, self.missing_left)
+        margins = np.zeros(len(rows), np.float32)
+        nodes = (self.feature, self.value, self.left, self.missing_left)
+
+        def add(first: int, end: int) -> None:
+            add_leaves(margins[first:end], rows[first:end], self.roots, nodes)
+
+        in_threads(add, len(rows), BLOCK_ROWS)
         return sigmoid(margins.astype(np.float64) + self.margin)
 
 
 @njit(cache=True, nogil=True)
-def tree_margins(rows, roots, feature, value, left, missing_left):  # type: ignore[no-untyped-def]
-    """Sum of the leaves each row falls into, tree by tree in float32, as XGBoost adds them."""
-    out = np.zeros(len(rows), np.float32)
+def add_leaves(out, rows, roots, nodes):  # type: ignore[no-untyped-def]
+    """Add to ``out`` the leaves each row falls into, tree by tree in float32, as XGBoost adds them."""
+    feature, value, left, missing_left = nodes
     for start in range(0, len(rows), BLOCK_ROWS):
         end = min(start + BLOCK_ROWS, len(rows))
         for root in roots:
@@ -71,7 +78,6 @@ def tree_margins(rows, roots, feature, value, left, missing_left):  # type: igno
                     right = not missing_left[node] if np.isnan(x) else x >= value[node]
                     node = np.int64(left[node]) + np.int64(right)
                 out[i] += value[node]
-    return out
 
 
 def parse_trees(raw: bytes, where: str) -> Trees:
