@@ -8,9 +8,6 @@ The training label, the simulated exit and the live bracket all come from here::
     open of bar e+H    time exit
 
 Inside a bar the order of prices is unknown: the stop is taken first and the bar counted as ambiguous.
-
-All trade kernels live in this file, because numba's cache notices a change of a kernel's own file only:
-a simulation compiled against yesterday's walk would not be the label's walk.
 """
 
 from __future__ import annotations

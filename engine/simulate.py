@@ -177,7 +177,7 @@ def simulate(
     n = len(bars)
     paid = np.empty(0) if funding is None else np.asarray(funding, np.float64)
     if len(signals) != n or len(signals.atr) != n or (funding is not None and paid.shape != (n,)):
-        also = "" if funding is None else f", funding {len(paid)}"
+        also = "" if funding is None else f", funding {paid.size}"
         raise UsageError(f"signals cover {len(signals)} bars{also} and bars {n}; they must be the same bars")
     if not np.isfinite(paid).all():
         raise UsageError(f"funding[{int(np.argmin(np.isfinite(paid)))}] is not finite; write 0 where none is paid")
@@ -189,9 +189,8 @@ def simulate(
             f"bars begin at {format_time(bars.open_time[0])}; the account has seen {ended}: give later bars"
         )
     side = readonly(np.asarray(signals.side, np.int8))
-    tape = Tape(
-        readonly(time), readonly(bars.close), side, readonly(np.asarray(signals.atr, np.float64)), readonly(paid)
-    )
+    atr, per_unit = np.asarray(signals.atr, np.float64), paid if funding is None else paid * bars.open
+    tape = Tape(readonly(time), readonly(bars.close), side, readonly(atr), readonly(per_unit))
     books = Books(np.empty(np.count_nonzero(side) + 2, TRADE), np.empty(n), np.zeros(n, np.int8))
     account, k, ignored, lapsed = trade_through(tape, prices_of(bars), terms_of(rules, bars), rules.fills, begin, books)
     trades = books.trades[:k].view(TRADE_DTYPE)

@@ -50,7 +50,10 @@ class Prices(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What else happened at each bar: open time in nanoseconds, close, the wish and its ATR, funding in money per unit long (or empty)."""
+    """What else is known of each bar: its open time in nanoseconds, its close, the wish decided there and its ATR.
+
+    ``funding`` is what one unit long pays at its open, in money; empty where none is paid.
+    """
 
     time: NDArray[np.int64]
     close: Floats
