@@ -153,7 +153,7 @@ def _header(bars: Bars) -> dict:
                 "name": "sniper",
                 "word": "NOT PROVEN",
                 "tone": "open",
-                "sentence": "Its Sharpe interval holds 0, and the best of 62 trials without any skill would look as good.",
+                "sentence": "Its Sharpe interval holds 0; the best of 62 trials without skill would look as good.",
             },
             {
                 "name": "audited",
@@ -248,9 +248,9 @@ def _costs(equity: dict[str, np.ndarray], profiles: list[Trades]) -> dict:
         gross = np.asarray(book["ret"]) + 0.0024
         results = [float(np.prod(1 + gross - m * 0.0024) - 1) for m in range(4)]
         sharpe = [float(np.mean(gross - m * 0.0024) / np.std(gross) * np.sqrt(len(gross) / 5.7)) for m in range(4)]
-        curves.append(
-            {"name": book["name"], "net_return": results, "sharpe": sharpe, "break_even_bp": 1e4 * gross.mean()}
-        )
+        edge = 1e4 * gross.mean()
+        measures = {"expectancy_bp": [edge - m * 24.0 for m in range(4)], "net_return": results, "sharpe": sharpe}
+        curves.append({"name": book["name"], "break_even_bp": edge} | measures)
     return {"multiple": [0, 1, 2, 3], "round_trip_bp": 24.0, "curves": curves}
 
 

@@ -18,6 +18,18 @@ function logTicks(low, high, most) {
   return inside.length >= 3 ? inside : niceTicks(low, high, most).filter(v => v > 0);
 }
 
+function places(step) {  // decimals that tell neighbouring labels apart, and no more
+  let digits = 0;
+  while (digits < 8 && Math.abs(Math.round(step * 10 ** digits) / (step * 10 ** digits) - 1) > 1e-6) digits++;
+  return digits;
+}
+
+// labels of a plain axis; format(value, decimals)
+const plainTicks = format => ([a, b], most) => {
+  const ticks = niceTicks(a, b, most);
+  return ticks.map(v => [v, format(v, places(ticks[1] - ticks[0] || 1))]);
+};
+
 const HOUR = 3600, DAY = 86400;
 const STEPS = [60, 300, 900, 1800, HOUR, 2 * HOUR, 4 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY];
 function timeTicks(low, high, most) {  // [seconds, label] on round hours, days, months or years
@@ -53,6 +65,10 @@ function below(sorted, value) {  // how many of a sorted column are at or below 
     if (sorted[middle] <= value) low = middle + 1; else high = middle;
   }
   return low;
+}
+function nearest(xs, x) {
+  const far = i => Math.abs(xs[i] - x);
+  return [...xs.keys()].reduce((best, i) => far(i) < far(best) ? i : best, 0);
 }
 
 function extent(columns, from = 0, to = Infinity) {  // lowest and highest known value

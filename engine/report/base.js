@@ -18,6 +18,7 @@ const decimal = (v, digits) => v.toLocaleString("en-US", {minimumFractionDigits:
 const fixed = (v, digits = 2) => known(v) ? decimal(v, digits) : null;
 const count = v => fixed(v, 0);
 const percent = (v, digits = 1) => known(v) ? decimal(100 * v, digits) + " %" : null;
+const percentAxis = (v, digits) => percent(v, Math.max(0, digits - 2));
 const signed = text => text !== null && /[1-9]/.test(text) && text[0] !== "−" ? "+" + text : text;
 const points = v => signed(fixed(v, 1));
 const price = v => known(v) ? decimal(v, Math.min(8, Math.max(0, 5 - Math.floor(Math.log10(Math.abs(v) || 1))))) : null;
@@ -36,7 +37,10 @@ function h(tag, props = {}, ...kids) {
   for (const [key, value] of Object.entries(props)) {
     if (key in node) node[key] = value; else node.setAttribute(key, value);
   }
-  node.append(...kids.flat().filter(kid => kid !== null && kid !== undefined));
+  return put(node, ...kids);
+}
+function put(node, ...kids) {
+  node.append(...kids.flat(2).filter(kid => kid !== null && kid !== undefined && kid !== false));
   return node;
 }
 const unknown = () => h("span.unknown", {title: "not known"}, "–");
@@ -55,10 +59,30 @@ function choice(names, pick, label) {  // one of several, as a row of buttons
 function tabs(body, items, draw, label) {  // one item at a time, with buttons where there are several
   const stage = h("div.stage");
   const group = choice(items.map(item => item.name), at => { stage.replaceChildren(); draw(stage, items[at]); }, label);
-  if (items.length > 1) body.append(group);
-  body.append(stage);
+  if (items.length > 1) put(body, group);
+  put(body, stage);
   group.choose(0);
   return group;
+}
+function facts(stage, pairs) {
+  const known = pairs.filter(([, text]) => text !== undefined);
+  put(stage, h("dl.facts", {}, known.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, shown(text))))));
+}
+
+// ---- intervals on a common scale
+const between = (low, high, format = fixed) => known(low) && known(high) ? `${format(low)} to ${format(high)}` : null;
+function whisker(value, low, high, [from, to], token) {
+  const at = v => 100 * (Math.min(Math.max(v, from), to) - from) / (to - from);
+  const mark = (tag, left, width) => {
+    const node = h(tag);
+    node.style.left = left + "%";
+    if (width !== undefined) node.style.width = width + "%";
+    return node;
+  };
+  return h("span.whisker", {ariaHidden: "true"},
+    from < 0 && to > 0 && mark("s", at(0)),
+    known(low) && known(high) && mark(`i.${token}`, at(low), at(high) - at(low)),
+    known(value) && mark(`b.${token}`, at(value)));
 }
 
 // ---- colours: one per strategy, the same in every block; controls are grey

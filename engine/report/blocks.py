@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.barriers import REASONS
 from engine.bars import Bars, Floats, Times
 from engine.report.evidence import Months
 from engine.report.series import Coded, Curve, Equity, Kind, Price, Trades
@@ -15,7 +16,6 @@ from engine.signals import Signals
 
 MOST_BARS = 60_000  # 1.6 MB of page; more are merged
 MOST_POINTS = 4_000  # of an equity curve: more than a screen has columns
-OUTCOMES = ("target", "stop", "time", "open")
 
 
 def price_block(bars: Bars, belief: Floats | None = None, regimes: Sequence[str] = ()) -> Price:
@@ -114,7 +114,7 @@ def trades_block(name: str, trades: NDArray[Any], bars: Bars, signals: Signals |
         "target": trades["target"],
         "stop": trades["stop"],
         "ret": trades["ret"],
-        "outcome": {"words": OUTCOMES, "code": trades["reason"]},
+        "outcome": {"words": REASONS, "code": trades["reason"]},
         "bars": held(bars, trades["entry_time"], trades["exit_time"]),
         "ambiguous": trades["ambiguous"],
     }

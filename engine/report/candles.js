@@ -5,14 +5,14 @@ class PriceChart {
     Object.assign(this, {bars, books, n: bars.time.length, chosen: null});
     for (const book of books) this.locate(book);
     this.book = books.find(book => book.ret.length) ?? books[0] ?? null;
-    const host = h("div.taller"), strip = h("div.strip"), evidence = h("div.evidence");
-    Object.assign(this, {evidence});
+    const host = h("div.taller"), strip = h("div.strip"), names = books.map(book => `${book.name} ${count(book.ret.length)}`);
+    this.evidence = h("div.evidence", {ariaLive: "polite"});
+    this.readout = h("p.readout");
     this.chart = new Chart(host, this.spec());
     this.map = new Chart(strip, this.mapSpec());
-    this.picker = choice(books.map(book => `${book.name} ${count(book.ret.length)}`), at => this.pick(books[at]), "Trades of");
-    body.append(
-      h("div.tools", {}, books.length > 1 ? h("span.label", {}, "Trades of") : null, books.length > 1 ? this.picker : null),
-      host, strip, evidence, tradeKey(), bars.note ? hint(bars.note) : null, hint("zoom"));
+    this.picker = choice(names, at => this.pick(books[at]), "Trades of");
+    put(body, books.length > 1 && h("div.tools", {}, h("span.label", {}, "Trades of"), this.picker),
+      this.book && this.evidence, this.readout, host, strip, tradeKey(), bars.note && hint(bars.note), hint(ZOOM));
     if (this.book) this.picker.choose(books.indexOf(this.book));
   }
 
@@ -26,7 +26,7 @@ class PriceChart {
   pick(book) {
     this.book = book;
     this.chosen = null;
-    this.evidence.replaceChildren();
+    this.evidence.replaceChildren(hint("Choose a trade, here or in the list below, to read the evidence it was taken on."));
     this.chart.redraw();
     this.map.redraw();
   }
@@ -45,11 +45,11 @@ class PriceChart {
   }
   spec() {
     const {bars} = this, paint = pen => this.paintPrice(pen);
-    const panels = [{share: 1, format: v => price(v), range: view => this.range(view), paint}];
-    if (bars.regime) panels.push({px: 14, plain: true, format: String, range: () => [0, 1], paint: pen => this.paintRegime(pen)});
+    const panels = [{share: 1, format: fixed, range: view => this.range(view), paint}];
+    if (bars.regime) panels.push({px: 18, plain: true, range: () => [0, 1], paint: pen => this.paintRegime(pen)});
     return {
       label: "Price, trades and regime", zoomable: true, least: 8, domain: [-0.5, this.n - 0.5], panels,
-      ticks: (view, most) => this.ticks(view, most), changed: () => this.map.redraw(),
+      ticks: (view, most) => this.ticks(view, most), changed: () => this.map.redraw(), readout: this.readout,
       hover: x => this.hover(Math.min(this.n - 1, Math.max(0, Math.round(x)))),
       click: x => {
         const i = this.under(Math.round(x))[0];
@@ -68,10 +68,11 @@ class PriceChart {
   }
   hover(i) {
     const {time, open, high, low, close, regime} = this.bars;
-    const rows = [["open", price(open[i])], ["high", price(high[i])], ["low", price(low[i])], ["close", price(close[i])]];
-    if (regime) rows.push(["regime", coded(regime, i), coded(regime, i) && "regime" + rank(regime, regime.code[i])]);
+    const rows = Object.entries({open, high, low, close}).map(([name, column]) => [name, price(column[i])]);
+    if (coded(regime, i)) rows.push(["regime", coded(regime, i), "block.regime" + rank(regime.words, regime.code[i])]);
     for (const t of this.under(i).slice(0, 3)) {
-      rows.push([`trade ${t + 1}`, `${signed(percent(this.book.ret[t], 2))} ${coded(this.book.outcome, t) ?? ""}`, sense(this.book.ret[t])]);
+      const result = [signed(percent(this.book.ret[t], 2)), coded(this.book.outcome, t)].filter(Boolean).join(" ");
+      rows.push([`trade ${t + 1}`, result, sense(this.book.ret[t])]);
     }
     return {x: i, head: stamp(time[i]), rows};
   }
@@ -88,12 +89,13 @@ class PriceChart {
   }
   paintCandles({g, X, Y, view}, wide) {
     const {open, high, low, close} = this.bars;
-    const body = Math.max(1, Math.min(14, Math.floor(wide * 0.7))), half = body / 2;
+    const body = Math.max(1, Math.min(22, Math.floor(wide * 0.7))), half = body / 2;
     const line = colour("candle"), paper = colour("panel");
     for (let i = Math.max(0, Math.floor(view[0])); i <= Math.min(this.n - 1, Math.ceil(view[1])); i++) {
       const x = Math.round(X(i)) + 0.5, rose = close[i] >= open[i];
       rule(g, line, x, Y(high[i]), x, Y(low[i]));
-      const top = Math.round(Y(Math.max(open[i], close[i]))), tall = Math.max(1, Math.round(Y(Math.min(open[i], close[i]))) - top);
+      const [y0, y1] = [Y(open[i]), Y(close[i])].map(Math.round).sort((a, b) => a - b);
+      const top = y0, tall = Math.max(1, y1 - y0);
       g.fillStyle = rose ? paper : line;
       g.fillRect(x - half, top, body, tall);
       if (rose) g.strokeRect(x - half, top + 0.5, body, Math.max(tall - 1, 0.5));
@@ -103,19 +105,31 @@ class PriceChart {
     const {high, low} = this.bars, per = (view[1] - view[0]) / (right - left);
     g.fillStyle = colour("candle");
     for (let x = Math.floor(left); x < right; x++) {
-      const from = Math.max(0, Math.round(view[0] + (x - left) * per)), to = Math.min(this.n, Math.max(from + 1, Math.round(view[0] + (x + 1 - left) * per)));
-      if (from >= to) continue;
+      const [from, to] = this.column(x - left, per, view);
       const top = Y(extent([high], from, to)[1]), bottom = Y(extent([low], from, to)[0]);
       g.fillRect(x, top, 1, Math.max(1, bottom - top));
     }
   }
   paintRegime({g, left, right, top, bottom, view}) {
-    const {regime} = this.bars, per = (view[1] - view[0]) / (right - left);
-    for (let x = Math.floor(left); x < right; x++) {
-      const code = regime.code[Math.min(this.n - 1, Math.max(0, Math.round(view[0] + (x + 0.5 - left) * per)))];
-      g.fillStyle = colour(regime.words[code] === undefined ? "grid" : "regime" + rank(regime, code));
-      g.fillRect(x, top, 1, bottom - top);
+    const {words, code} = this.bars.regime, per = (view[1] - view[0]) / (right - left);
+    const paints = words.map((_, i) => colour("regime" + rank(words, i)));
+    g.fillStyle = colour("grid");
+    g.fillRect(left, top, right - left, bottom - top);
+    for (let x = Math.floor(left); x < right; x++) {  // each column shows the shares of its bars, calm at the foot
+      const [from, to] = this.column(x - left, per, view), tally = new Array(words.length).fill(0);
+      for (let i = from; i < to; i++) if (code[i] in tally) tally[code[i]]++;
+      let foot = bottom;
+      tally.forEach((n, i) => {
+        const tall = n / (to - from) * (bottom - top);
+        g.fillStyle = paints[i];
+        g.fillRect(x, foot - tall, 1, tall);
+        foot -= tall;
+      });
     }
+  }
+  column(x, per, view) {  // the bars of one screen column
+    const from = Math.min(this.n - 1, Math.max(0, Math.round(view[0] + x * per)));
+    return [from, Math.min(this.n, Math.max(from + 1, Math.round(view[0] + (x + 1) * per)))];
   }
   crowd([a, b]) {
     const {from, to} = this.book;
@@ -132,7 +146,8 @@ class PriceChart {
     }
   }
   paintTrade({g, X, Y}, i, wide, crowd) {
-    const {book} = this, x0 = X(book.from[i]), x1 = X(book.to[i]), y0 = Y(book.entry_price[i]), y1 = Y(book.exit_price[i]);
+    const {book} = this, [x0, x1] = [X(book.from[i]), X(book.to[i])];
+    const [y0, y1] = [Y(book.entry_price[i]), Y(book.exit_price[i])];
     const paint = colour(sense(book.ret[i]) || "soft"), rim = colour("panel");
     if (wide < 1.2 && crowd > 120) return void (g.fillStyle = paint, g.fillRect(x0 - 1, y0 - 3, 2.5, 6));
     g.strokeStyle = paint;
@@ -151,8 +166,12 @@ class PriceChart {
     let grip = null;
     const whole = [-0.5, this.n - 0.5];
     return {
-      label: "The whole history: drag to choose what is shown above", domain: whole, ticks: (view, most) => this.ticks(view, most),
-      panels: [{plain: true, format: String, range: () => this.range(whole), paint: pen => { this.paintColumns(pen); this.paintWindow(pen); }}],
+      label: "The whole history: drag to choose what is shown above", domain: whole,
+      align: () => this.chart.left, ticks: (view, most) => this.ticks(view, most),
+      panels: [{plain: true, range: () => this.range(whole), paint: pen => {
+        this.paintColumns(pen);
+        this.paintWindow(pen);
+      }}],
       drag: (from, to, phase) => {
         const view = this.chart.view;
         if (phase === "start") grip = this.chart.zoomed() && from >= view[0] && from <= view[1] ? [...view] : null;
@@ -172,7 +191,7 @@ class PriceChart {
   }
 }
 
-const rank = (regime, code) => Math.round(code / Math.max(1, regime.words.length - 1) * 3);  // one of four tones
+const rank = (words, code) => Math.round(code / Math.max(1, words.length - 1) * 3);  // one of four tones
 
 function arrow(g, x, y, size, paint, rim) {  // up for a long entry, down for a short one
   g.beginPath();
@@ -203,10 +222,9 @@ function ending(g, x, y, outcome, paint, rim, r) {  // disc: target; cross: stop
   }
 }
 function tradeKey() {
-  const words = [["▲", "long entry"], ["▼", "short entry"], ["●", "target reached"], ["✕", "stopped"], ["■", "time ran out"]];
-  const key = h("p.key", {}, words.map(([sign, text]) => h("span", {}, h("b", {}, sign), " " + text)),
+  const signs = {"▲": "long entry", "▼": "short entry", "●": "target reached", "✕": "stopped", "■": "time ran out"};
+  const key = h("p.key", {}, Object.entries(signs).map(([sign, text]) => h("span", {}, h("b", {}, sign), " " + text)),
     h("span", {}, h("i.swatch.good"), "earned"), h("span", {}, h("i.swatch.bad"), "lost, costs included"));
-  const {regime} = PAYLOAD.price;
-  if (regime) regime.words.forEach((word, i) => key.append(h("span", {}, h(`i.swatch.block.regime${rank(regime, i)}`), word)));
-  return key;
+  const regimes = PAYLOAD.price.regime?.words ?? [];
+  return put(key, regimes.map((word, i) => h("span", {}, h(`i.swatch.block.regime${rank(regimes, i)}`), word)));
 }

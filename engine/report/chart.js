@@ -1,8 +1,10 @@
 // A canvas with panels over one horizontal axis: draw, read off, zoom.
 //
 // spec: label, domain [low, high], ticks(view, most) -> [[x, text]], panels, least (smallest span of a zoom),
-//   hover(x) -> {x, head, rows: [[name, text, token]]}, click(x), drag(from, to, phase), zoomable, changed(view)
-// panel: share or px (height), range(view) -> [low, high], paint(pen), format(v), log() -> bool, plain (no axis), title
+//   hover(x) -> {x, head, rows: [[name, text, token]]}, readout (node to show it in, else a tip), click(x),
+//   drag(from, to, phase), zoomable, changed(view), align() -> left edge
+// panel: share or px (height), range(view) -> [low, high], paint(pen), format(v, decimals), log() -> bool,
+//   plain (no axis), zero (a value whose line is stronger), title
 // pen: {g, X, Y, left, right, top, bottom, view, width}
 
 const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
@@ -33,7 +35,8 @@ class Chart {
     sharp(this.glass, width, height);
     g.font = FONT;
     const panels = this.place(height);
-    this.left = Math.ceil(Math.max(8, ...panels.flatMap(p => p.ticks.map(v => g.measureText(p.spec.format(v)).width + 12))));
+    const widths = panels.flatMap(p => p.ticks.map(([, text]) => g.measureText(text).width + 12));
+    this.left = this.spec.align?.() ?? Math.ceil(Math.max(8, ...widths));
     this.right = width - 10;
     this.floor = height - 24;
     for (const panel of panels) this.paintPanel(g, panel);
@@ -42,7 +45,7 @@ class Chart {
     this.back.hidden = !this.zoomed();
   }
   place(height) {  // heights first, then the range and the ticks that fit
-    const specs = this.spec.panels, gap = 16, room = height - 24 - 14 - gap * (specs.length - 1);
+    const specs = this.spec.panels, gap = 26, room = height - 24 - 14 - gap * (specs.length - 1);
     const pixels = specs.reduce((sum, p) => sum + (p.px ?? 0), 0);
     const shares = specs.reduce((sum, p) => sum + (p.px ? 0 : p.share ?? 1), 0);
     let top = 14;
@@ -50,8 +53,9 @@ class Chart {
       const tall = spec.px ?? (room - pixels) * (spec.share ?? 1) / shares;
       const log = spec.log?.() ?? false;
       const range = spec.range(this.view);
-      const most = Math.max(2, tall / 42);
-      const ticks = spec.plain ? [] : (log ? logTicks : niceTicks)(...range, most);
+      const most = Math.max(2, tall / 36);
+      const ticks = spec.plain ? [] : log
+        ? logTicks(...range, most).map(v => [v, spec.format(v, places(v))]) : plainTicks(spec.format)(range, most);
       const panel = {spec, top, bottom: top + tall, range, ticks, f: log ? Math.log : v => v};
       top += tall + gap;
       return panel;
@@ -67,12 +71,12 @@ class Chart {
     const pen = this.pen(g, panel);
     g.textAlign = "right";
     g.textBaseline = "middle";
-    for (const v of panel.ticks) {
+    for (const [v, text] of panel.ticks) {
       const y = Math.round(pen.Y(v)) + 0.5;
       if (y < panel.top - 1 || y > panel.bottom + 1) continue;
       rule(g, colour(v === panel.spec.zero ? "axis" : "grid"), this.left, y, this.right, y);
       g.fillStyle = colour("soft");
-      g.fillText(panel.spec.format(v), this.left - 8, y);
+      g.fillText(text, this.left - 8, y);
     }
     g.save();
     g.beginPath();
@@ -177,6 +181,7 @@ class Chart {
   leave() {
     this.clean();
     this.tip.hidden = true;
+    this.spec.readout?.replaceChildren();
   }
   brush(from, to) {
     const g = this.clean();
@@ -188,9 +193,12 @@ class Chart {
     const found = this.spec.hover?.(this.at(px));
     if (!found || !this.panels) return this.leave();
     const g = this.clean(), {X} = this.pen(g, this.panels[0]), x = Math.round(X(found.x)) + 0.5;
-    rule(g, colour("soft"), x, 8, x, this.floor);
-    this.tip.replaceChildren(h("b", {}, found.head), h("table", {}, found.rows.map(([name, text, token]) => h("tr", {},
-      h("td", {}, token ? h(`i.swatch.${token}`) : null, name), h("td", {}, shown(text))))));
+    rule(g, colour("faint"), x, 8, x, this.floor);
+    if (this.spec.readout) return this.spec.readout.replaceChildren(h("b", {}, found.head), ...found.rows.map(
+      ([name, text, token]) => h("span", {}, token && h(`i.swatch.${token}`), name, h("b", {}, shown(text)))));
+    const rows = found.rows.map(([name, text, token]) => h("tr", {},
+      h("td", {}, token && h(`i.swatch.${token}`), name), h("td", {}, shown(text))));
+    this.tip.replaceChildren(h("b", {}, found.head), h("table", {}, rows));
     this.tip.hidden = false;
     const room = this.host.clientWidth - this.tip.offsetWidth - 8;
     const beside = x + 14 > room ? x - this.tip.offsetWidth - 14 : x + 14;

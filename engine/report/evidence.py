@@ -85,13 +85,15 @@ class CostCurve(TypedDict, total=False):
     Attributes
     ----------
     name : str
-    net_return, sharpe : Numbers
-        One value per multiple.
+    expectancy_bp, net_return, sharpe : Numbers
+        One value per multiple; the reader chooses among those given. The mean result of a trade comes first: it
+        falls in a straight line and can be compared between strategies that trade rarely and often.
     break_even_bp : float
         Round-trip cost at which the strategy earns nothing: its gross result per trade.
     """
 
     name: Required[str]
+    expectancy_bp: Numbers
     net_return: Numbers
     sharpe: Numbers
     break_even_bp: float | None

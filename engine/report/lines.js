@@ -6,7 +6,8 @@ function drawEquity(body, {time, curves}) {
     growth: Float64Array.from(curve.equity, v => v === null ? NaN : v / curve.equity[0]),
     fall: curve.drawdown ?? falls(curve.equity),
   }));
-  let log = false;
+  const [lowest, highest] = extent(lines.filter(line => line.shown).map(line => line.growth));
+  let log = lowest > 0 && highest / lowest > 5;
   const visible = () => lines.filter(line => line.shown);
   const window = ([a, b]) => [Math.max(0, below(time, a) - 1), below(time, b) + 1];
   const paintLines = column => pen => {
@@ -22,26 +23,26 @@ function drawEquity(body, {time, curves}) {
     label: "Growth of one unit and drawdown", zoomable: true, least: 20 * (time[1] - time[0]),
     domain: [time[0], time[time.length - 1]], ticks: ([a, b], most) => timeTicks(a, b, most),
     panels: [
-      {share: 3, zero: 1, log: () => log, title: "growth of 1, after costs", format: v => fixed(v, v < 10 ? 2 : 0),
+      {share: 3, zero: 1, log: () => log, title: "growth of 1, after costs", format: fixed,
         range: view => {
           const [low, high] = extent(visible().map(l => l.growth), ...window(view));
           return log ? [Math.max(low, 1e-3) * 0.97, high * 1.03] : padded([low, high], 0.04);
         }, paint: paintLines("growth")},
-      {share: 1.2, zero: 0, title: "below the last peak", format: v => percent(v, 0),
+      {share: 1.2, zero: 0, title: "below the last peak", format: percentAxis,
         range: view => [extent(visible().map(l => l.fall), ...window(view))[0] * 1.05 - 0.005, 0],
         paint: paintLines("fall")},
     ],
     hover: x => {
       const i = Math.min(time.length - 1, Math.max(0, below(time, x) - 1));
-      const rows = visible().sort((a, b) => b.growth[i] - a.growth[i])
-        .map(l => [l.name, `${shown(signed(percent(l.growth[i] - 1)))}  (${percent(l.fall[i])})`, look(l.name).token]);
-      return {x: time[i], head: stamp(time[i]), rows};
+      const state = ({growth, fall}) => known(growth[i]) ? `${signed(percent(growth[i] - 1))} (${percent(fall[i])})` : null;
+      const ordered = visible().sort((a, b) => b.growth[i] - a.growth[i]);
+      return {x: time[i], head: stamp(time[i]), rows: ordered.map(line => [line.name, state(line), look(line.name).token])};
     },
   });
   host.classList.add("tall");
   const scale = choice(["linear", "log"], at => { log = at === 1; chart.redraw(); }, "Scale of the equity axis");
-  body.append(h("div.tools", {}, legend(lines, () => chart.redraw()), scale), host, hint("zoom"));
-  scale.choose(0);
+  put(body, h("div.tools", {}, legend(lines, () => chart.redraw()), scale), host, hint(ZOOM));
+  scale.choose(log ? 1 : 0);
   return chart;
 }
 
@@ -73,8 +74,6 @@ function shadeInSample({g, X, left, right, top, bottom}, until, text) {
   if (edge - left > 60) write(g, text, left + 6, top + 4, "alarm");
 }
 
-function hint(kind) {
-  const touch = matchMedia("(pointer: coarse)").matches;
-  const how = touch ? "Drag across to zoom" : "Drag to zoom, double-click for all, Ctrl + wheel or + and − for steps, arrows to move";
-  return h("p.hint", {}, kind === "zoom" ? how + "." : kind);
-}
+const ZOOM = matchMedia("(pointer: coarse)").matches ? "Drag across to zoom."
+  : "Drag to zoom, double-click for all; Ctrl + wheel or + and − zoom by steps, the arrow keys move.";
+const hint = text => h("p.hint", {}, text);

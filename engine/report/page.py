@@ -16,7 +16,18 @@ from engine.report.columns import to_json
 from engine.report.payload import Report
 
 HERE = Path(__file__).parent
-SCRIPTS = ("base.js", "axes.js", "chart.js", "lines.js", "candles.js", "curves.js", "table.js", "report.js")
+SCRIPTS = (
+    "base.js",
+    "axes.js",
+    "chart.js",
+    "lines.js",
+    "candles.js",
+    "curves.js",
+    "table.js",
+    "trades.js",
+    "grids.js",
+    "report.js",
+)
 
 
 def render(report: Report) -> str:
