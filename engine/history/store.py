@@ -139,6 +139,7 @@ def series_name(bars: Bars) -> str:
 def _put(folder: Path, bars: Bars, new: Series, replace: bool) -> None:
     old = read_record(folder) if (folder / RECORD).is_file() else None
     if old and old.holds(new) and not read_verified(folder)[0].damage:
+        _drop_all_but(folder, old.file)
         return
     if old and not old.holds(new) and not replace:
         raise UsageError(_refusal(old, new))
