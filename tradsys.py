@@ -22,6 +22,9 @@ DataFolder = Annotated[Path, typer.Option("--data", help="Folder of the stored s
 BundleName = Annotated[str, typer.Argument(help="Name of a shipped bundle, or the folder of your own.")]
 BarsName = Annotated[str | None, typer.Option("--bars", help="Embedded or stored series, or a file of bars.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")]
+LedgerFile = Annotated[
+    Path | None, typer.Option("--ledger", help="Trial ledger; trials.db in the data folder by default.")
+]
 SymbolName = Annotated[str | None, typer.Option("--symbol", help="Name of the market; from the file name by default.")]
 TimeframeName = Annotated[str | None, typer.Option("--timeframe", help="Such as 15m, 1h, 1d; inferred by default.")]
 Sessions = Annotated[
@@ -56,26 +59,36 @@ def compare(
     maker_fee: Annotated[float | None, typer.Option(help="Maker fee per side, as a fraction.")] = None,
     slippage: Annotated[float | None, typer.Option(help="Slippage per side, as a fraction.")] = None,
     exposure: Annotated[float | None, typer.Option(help="Share of equity per trade.")] = None,
-    out: Annotated[Path | None, typer.Option(help="HTML report to write.")] = Path("reports/compare.html"),
+    cards: Annotated[bool, typer.Option("--cards", help="Print the report card of every profile too.")] = False,
+    out: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("reports/compare.html"),
     as_json: AsJson = False,
+    ledger: LedgerFile = None,
     data: DataFolder = Path("data"),
 ) -> None:
     """Set Sniper, Audited and Reckless side by side on the same bars at equal costs."""
+    from live.clock import stamp
+    from strategies.ledgered import judge_ledgered
     from strategies.workbench import compare_bundle, named_terms
 
-    comparison = compare_bundle(bundle, bars, zone, confidence, named_terms(fee, maker_fee, slippage, exposure), data)
+    costs = named_terms(fee, maker_fee, slippage, exposure)
+    comparison = compare_bundle(bundle, bars, zone, confidence, costs, data)
+    judged = judge_ledgered(comparison, _ledger(ledger, data), stamp())
     if as_json:
+        from engine.card.record import as_dict
         from engine.jsons import dumps
 
-        typer.echo(dumps(comparison.as_dict()))
+        typer.echo(dumps(as_dict(judged)))
         return
-    from engine.report.terminal import print_comparison
+    from engine.report.compose import compose
+    from engine.report.page import write_page
+    from engine.report.terminal import print_judged
 
-    print_comparison(comparison)
-    if out is not None:
-        from engine.report.write import write_report
+    print_judged(judged, cards)
+    typer.echo(f"report: {write_page(compose(judged), out)}")
 
-        typer.echo(f"report: {write_report(comparison, out)}")
+
+def _ledger(named: Path | None, data: Path) -> Path:
+    return data / "trials.db" if named is None else named
 
 
 @app.command(epilog="Example: tradsys train my-coin --bars SOLUSDT-1h --config default --resume")

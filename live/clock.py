@@ -15,3 +15,8 @@ def now() -> np.datetime64:
 def seconds() -> float:
     """Return seconds on a clock that never goes back; only differences mean something."""
     return time.monotonic()
+
+
+def stamp() -> str:
+    """Return the time in UTC to the second, as records carry it."""
+    return f"{np.datetime_as_string(now(), unit='s')}Z"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,7 @@ class Recorded:
         return self.strategy.signals_from(self.evidence)
 
 
-def lineup(bundle: Bundle, mode: str) -> list[tuple[str, Strategy]]:
+def lineup(bundle: Bundle, mode: str) -> Sequence[tuple[str, Strategy]]:
     """Return the three profiles and the gate grid between them, profiles first, nothing twice."""
     from strategies import PROFILES, gate_grid, make_strategy
 
@@ -140,7 +140,7 @@ def compare_bundle(
     bars: str | Bars | None = None,
     zone: str = "test",
     mode: str = "rank",
-    terms: Mapping[str, float] | None = None,
+    costs: Mapping[str, float] | None = None,
     data_root: Path = Path("data"),
 ) -> Comparison:
     """Set the profiles of a bundle and the gates between them side by side at equal costs.
@@ -156,7 +156,7 @@ def compare_bundle(
         ``validation``, ``development`` or ``all``.
     mode : str
         ``rank`` or ``probability``.
-    terms : mapping of str to float, optional
+    costs : mapping of str to float, optional
         Fields of Rules that replace the bundle's.
     data_root : Path
         Folder of the stored series.
@@ -172,10 +172,10 @@ def compare_bundle(
     bundle = load_bundle(name)
     market = bars if isinstance(bars, Bars) else find_market(bundle, bars, data_root)
     stretch = find_stretch(bundle, market, zone)
-    strategies = lineup(bundle, mode)
+    strategies = list(lineup(bundle, mode))
     if stretch.evidence is not None:
         strategies = [(kind, Recorded(s, stretch.evidence)) for kind, s in strategies]
-    rules = bundle.rules(**(terms or {}))
+    rules = bundle.rules(**(costs or {}))
     comparison = compare_strategies(strategies, market, rules, stretch.rows, stretch.in_sample, zone)
     return replace(comparison, about=about(bundle, market, mode))
 
@@ -189,6 +189,9 @@ def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:
             "hash": bundle.hash,
             "predictor": bundle.manifest.predictor["kind"],
             "fence": format_time(bundle.manifest.fence),
+            "released": bundle.manifest.released,
+            "trials": bundle.manifest.trials,
+            "regimes": list(bundle.regime_model.roles),
         },
         "data": {"fingerprint": fingerprint, "as_trained": fingerprint == bundle.manifest.data["fingerprint"]},
         "confidence": mode,

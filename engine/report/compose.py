@@ -16,17 +16,16 @@ from engine.report.payload import Report
 from engine.score import daily_returns
 
 
-def compose(judged: Judged, roles: tuple[str, ...] = ()) -> Report:
+def compose(judged: Judged) -> Report:
     """Return the payload of a comparison's page.
 
     Parameters
     ----------
     judged : Judged
         What was compared and what may be believed of it.
-    roles : tuple of str
-        Names of the regimes by ascending volatility.
     """
     comparison = judged.comparison
+    roles = tuple(comparison.about.get("bundle", {}).get("regimes", ()))
     rows = comparison.rows
     profiles = [row for row in rows if row.kind == PROFILE]
     spoken = next((row.signals for row in rows if row.signals is not None and row.signals.evidence is not None), None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.compare import CONTROL, GRID, PROFILE, Comparison, Row
+from engine.inference.winrate import FEW_TRADES
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-FEW_TRADES = 30
+    from engine.card.judge import Judged
+
 UNKNOWN = "-"
 
 
@@ -32,51 +34,75 @@ def number(value: float | None, style: str = ".2f", unit: str = "") -> str:
     return UNKNOWN if value is None else f"{value:{style}}{unit}"
 
 
-def columns(row: Row) -> list[str]:
+def columns(judged: Judged, row: Row) -> list[str]:
     """Return the cells of one row of the comparison table."""
-    score = row.score
+    score, sharpe, win = row.score, judged.sharpes[row.name], judged.wins[row.name]
     return [
         row.name + (" *" if row.in_sample > 0 else ""),
         f"{score.trades}",
         number(score.total_return, "+.1%"),
         number(score.sharpe, "+.2f"),
+        between(sharpe.low, sharpe.high, "+.1f"),
         number(score.max_drawdown, ".1%"),
         number(score.win_rate, ".0%"),
-        number(score.profit_factor, ".2f"),
+        between(win.low, win.high, ".0%"),
+        number(win.break_even, ".0%"),
         number(score.expectancy_bp, "+.1f"),
-        number(score.average_hold_bars, ".1f"),
         number(score.exposure, ".0%"),
-        number(score.fees_paid, ",.0f"),
+        f"{score.fees_paid / row.result.rules.cash:.1%}",
     ]
 
 
-HEADS = ("strategy", "trades", "return", "Sharpe", "max DD", "win", "PF", "bp/trade", "hold", "in market", "fees")
+def between(low: float | None, high: float | None, style: str) -> str:
+    """Return an interval as a cell."""
+    return UNKNOWN if low is None or high is None else f"{low:{style}} .. {high:{style}}"
 
 
-def comparison_table(comparison: Comparison) -> Table:
+HEADS = (
+    "strategy",
+    "trades",
+    "return",
+    "Sharpe",
+    "95% CI",
+    "max DD",
+    "win",
+    "95% CI",
+    "b/e",
+    "bp/trade",
+    "in mkt",
+    "fees",
+)
+
+
+def comparison_table(judged: Judged) -> Table:
     """Return the table of a comparison: profiles, the gate grid between them, controls."""
     from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(box=SIMPLE, pad_edge=False)
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for i, head in enumerate(HEADS):
         table.add_column(head, justify="left" if i == 0 else "right", no_wrap=True)
     for kind in (PROFILE, GRID, CONTROL):
-        for row in (r for r in comparison.rows if r.kind == kind):
+        for row in (r for r in judged.comparison.rows if r.kind == kind):
             few = row.kind != CONTROL and row.score.trades < FEW_TRADES
-            table.add_row(*columns(row), style="dim" if few else None)
+            table.add_row(*columns(judged, row), style="dim" if few else None)
         table.add_section()
     return table
 
 
-def print_comparison(comparison: Comparison) -> None:
-    """Print a comparison: what was run, on what, at which costs, the table, and what to doubt."""
+def print_judged(judged: Judged, cards: bool = False) -> None:
+    """Print a comparison: what was run, at which costs, the table, and what may be believed of it."""
     screen = console()
-    for line in headlines(comparison):
-        screen.print(line)
-    screen.print(comparison_table(comparison))
-    for line in doubts(comparison):
-        screen.print(line)
+    for line in headlines(judged.comparison):
+        screen.print(line, soft_wrap=True)
+    screen.print(comparison_table(judged))
+    for line in believed(judged):
+        screen.print(line, soft_wrap=True)
+    if cards:
+        from engine.card.text import card_lines
+
+        for one in judged.profiles:
+            screen.print("\n" + "\n".join(card_lines(judged, one.row.name)), soft_wrap=True, markup=False)
 
 
 def headlines(comparison: Comparison) -> list[str]:
@@ -93,17 +119,15 @@ def headlines(comparison: Comparison) -> list[str]:
     ]
 
 
-def doubts(comparison: Comparison) -> list[str]:
+def believed(judged: Judged) -> list[str]:
     """Return what a reader must know before believing the table."""
-    lines = []
-    if any(row.in_sample > 0 for row in comparison.rows):
+    rows = judged.comparison.rows
+    lines = [f"{one.row.name}: {one.verdict.sentence}" for one in judged.profiles]
+    if judged.ranking:
+        lines.append(f"ranked by the lower bound of the difference to holding: {', '.join(judged.ranking)}")
+    if any(row.in_sample > 0 for row in rows):
         lines.append("* IN-SAMPLE: parts of this bundle were fitted on these bars; the figures prove nothing.")
-    few = [r.name for r in comparison.rows if r.kind == PROFILE and r.score.trades < FEW_TRADES]
-    if few:
-        lines.append(f"Under {FEW_TRADES} trades nothing can be told from luck: {', '.join(few)}.")
-    ambiguous = [r.score.ambiguous_share for r in comparison.rows if r.kind == PROFILE and r.score.ambiguous_share]
+    ambiguous = [row.score.ambiguous_share for row in rows if row.kind == PROFILE and row.score.ambiguous_share]
     if ambiguous:
-        lines.append(
-            f"Stop and target touched within one bar in up to {max(ambiguous):.1%} of trades: taken as stopped."
-        )
+        lines.append(f"up to {max(ambiguous):.1%} of trades touched stop and target in one bar: taken as stopped")
     return lines

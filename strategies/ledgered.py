@@ -1,0 +1,71 @@
+"""Every comparison is a trial: written to the ledger before it is judged, and judged by all that is in it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from engine.card.judge import History, Judged, judge
+from engine.compare import CONTROL, Comparison
+from engine.score import daily_returns
+from engine.trials import NAN, OK, Trial, TrialLedger
+
+
+def judge_ledgered(comparison: Comparison, ledger: Path | None, at: str, kind: str = "compare") -> Judged:
+    """Write a comparison's strategies to the trial ledger and judge them by everything ever tried on these bars.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From ``strategies.workbench.compare_bundle``.
+    ledger : Path or None
+        The ledger's file; None judges without one, and then only this comparison's own rows count.
+    at : str
+        The time, UTC; the caller has the clock.
+    kind : str
+        Who tried it.
+    """
+    bundle = comparison.about["bundle"]
+    if ledger is None:
+        return judge(comparison, History(others=bundle["trials"]), tuple(bundle["regimes"]))
+    book = TrialLedger(ledger)
+    fingerprint = comparison.about["data"]["fingerprint"]
+    trials = trials_of(comparison, kind, at)
+    known = {(t.config_hash, t.zone) for t in book.trials(fingerprint)}
+    fresh = [trial for trial in trials if (trial.config_hash, trial.zone) not in known]
+    if fresh:
+        book.append(*fresh)
+    days, returns, _ = book.returns_matrix(fingerprint, trials[0].zone)
+    own = trials[0].days
+    same = returns if len(days) == len(own) and (days == own).all() else np.empty((0, 0))
+    others = bundle["trials"] + max(0, book.count(fingerprint) - (same.shape[1] or len(trials)))
+    history = History(returns=same, others=others, looks=book.looks(bundle["hash"]))
+    return judge(comparison, history, tuple(bundle["regimes"]))
+
+
+def trials_of(comparison: Comparison, kind: str, at: str) -> list[Trial]:
+    """Return one trial for each strategy of a comparison; controls are no trials."""
+    about = comparison.about
+    rules = {**asdict(comparison.rules), "fills": list(comparison.rules.fills)}
+    span = f"{comparison.bars.open_time[0]}..{comparison.bars.open_time[-1]}"
+    found = []
+    for row in (r for r in comparison.rows if r.kind != CONTROL):
+        days, returns = daily_returns(row.result)
+        figure = row.score.sharpe
+        found.append(
+            Trial(
+                kind=kind,
+                name=row.name,
+                config={"bundle": about["bundle"]["hash"], "terms": dict(row.terms), "rules": rules},
+                data=about["data"]["fingerprint"],
+                zone=f"{comparison.zone} {span}",
+                status=OK if figure is not None else NAN,
+                metric=figure,
+                days=days.astype("datetime64[D]").astype(np.int64),
+                returns=returns,
+                at=at,
+            )
+        )
+    return found
