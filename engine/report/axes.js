@@ -48,7 +48,7 @@ function clockTicks(low, high, step) {
   return out;
 }
 function monthTicks(low, high, want) {
-  const step = [1, 3, 6, 12, 24, 60, 120, 240].find(m => m >= want) ?? 600;
+  const step = [1, 2, 3, 4, 6, 12, 24, 60, 120, 240].find(m => m >= want) ?? 600;
   const start = new Date(1000 * low);
   const out = [];
   for (let m = Math.floor((12 * start.getUTCFullYear() + start.getUTCMonth()) / step) * step; ; m += step) {

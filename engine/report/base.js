@@ -86,7 +86,11 @@ function whisker(value, low, high, [from, to], token) {
 }
 
 // ---- colours: one per strategy, the same in every block; controls are grey
-const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+const PAINT = new Map();
+function colour(name) {
+  if (!PAINT.has(name)) PAINT.set(name, getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim());
+  return PAINT.get(name);
+}
 const HUES = 6;
 const IDENTITY = new Map();
 function learnNames() {
@@ -113,6 +117,7 @@ const THEME = {chosen: null, listeners: []};
 function applyTheme() {
   const dark = THEME.chosen ?? DARK.matches;
   document.documentElement.dataset.theme = dark ? "dark" : "light";
+  PAINT.clear();
   document.getElementById("theme").textContent = dark ? "Light" : "Dark";
   THEME.listeners.forEach(listener => listener());
 }

@@ -115,17 +115,12 @@ def trades_block(name: str, trades: NDArray[Any], bars: Bars, signals: Signals |
         "stop": trades["stop"],
         "ret": trades["ret"],
         "outcome": {"words": REASONS, "code": trades["reason"]},
-        "bars": held(bars, trades["entry_time"], trades["exit_time"]),
+        "bars": trades["bars"],
         "ambiguous": trades["ambiguous"],
     }
     if signals is not None:
         _add_evidence(block, signals, bars.open_time.searchsorted(trades["wish_time"]))
     return block
-
-
-def held(bars: Bars, entry: Times, exit_: Times) -> NDArray[np.int64]:
-    """Return how many bars each trade was held, the bars of entry and exit included."""
-    return bars.open_time.searchsorted(exit_) - bars.open_time.searchsorted(entry) + 1
 
 
 def _add_evidence(block: Trades, signals: Signals, rows: NDArray[np.int64]) -> None:

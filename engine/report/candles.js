@@ -52,7 +52,8 @@ class PriceChart {
       ticks: (view, most) => this.ticks(view, most), changed: () => this.map.redraw(), readout: this.readout,
       hover: x => this.hover(Math.min(this.n - 1, Math.max(0, Math.round(x)))),
       click: x => {
-        const i = this.under(Math.round(x))[0];
+        const [a, b] = this.chart.view, near = (b - a) / 160;
+        const i = this.under(Math.round(x))[0] ?? this.under(x - near, x + near)[0];
         if (i !== undefined) { this.choose(this.book, i, false); this.chart.redraw(); }
       },
     };
@@ -62,9 +63,9 @@ class PriceChart {
     const [low, high] = [extent([this.bars.low], from, to)[0], extent([this.bars.high], from, to)[1]];
     return padded([low, high], 0.07);
   }
-  under(bar) {  // trades that were open at a bar
+  under(from, to = from) {  // trades that were open at a bar, or between two
     const {book} = this;
-    return book ? [...book.from.keys()].filter(i => book.from[i] <= bar && bar <= book.to[i]) : [];
+    return book ? [...book.from.keys()].filter(i => book.from[i] <= to && from <= book.to[i]) : [];
   }
   hover(i) {
     const {time, open, high, low, close, regime} = this.bars;
@@ -80,12 +81,12 @@ class PriceChart {
   // ---- drawing
   paintPrice(pen) {
     const until = PAYLOAD.header?.in_sample_until;
-    if (known(until) && until >= this.bars.time[0]) shadeInSample(pen, this.index(until) + 0.5, "in-sample");
+    if (known(until) && until >= this.bars.time[0]) shadeInSample(pen, this.index(until) + 0.5);
     const wide = pen.width / (pen.view[1] - pen.view[0]);
-    const crowd = this.book && this.crowd(pen.view);
-    if (crowd && wide >= 1.2) crowd.forEach(i => this.paintZone(pen, i, wide));
+    const crowd = this.under(...pen.view);
+    if (wide >= 1.2) crowd.forEach(i => this.paintZone(pen, i, wide));
     if (wide >= 3) this.paintCandles(pen, wide); else this.paintColumns(pen);
-    if (crowd) crowd.forEach(i => this.paintTrade(pen, i, wide, crowd.length));
+    crowd.forEach(i => this.paintTrade(pen, i, wide, crowd.length));
   }
   paintCandles({g, X, Y, view}, wide) {
     const {open, high, low, close} = this.bars;
@@ -130,10 +131,6 @@ class PriceChart {
   column(x, per, view) {  // the bars of one screen column
     const from = Math.min(this.n - 1, Math.max(0, Math.round(view[0] + x * per)));
     return [from, Math.min(this.n, Math.max(from + 1, Math.round(view[0] + (x + 1) * per)))];
-  }
-  crowd([a, b]) {
-    const {from, to} = this.book;
-    return [...from.keys()].filter(i => to[i] >= a && from[i] <= b);
   }
   paintZone({g, X, Y}, i, wide) {
     const {book} = this, x0 = X(book.from[i]) - wide / 2, x1 = X(book.to[i]) + wide / 2, entry = Y(book.entry_price[i]);

@@ -128,6 +128,7 @@ function drawLuck(body, controls) {
   tabs(body, controls, (stage, c) => {
     const draws = [...c.draws].filter(known).sort((a, b) => a - b), upper = draws[Math.floor(0.95 * draws.length)];
     const [low, high] = padded(extent([draws, known(c.value) ? [c.value] : []]), 0.05), width = (high - low) / BINS;
+    const share = /return/.test(c.measure), axis = share ? percentAxis : fixed, text = share ? v => percent(v) : v => fixed(v);
     const edge = i => low + i * width, bin = v => Math.min(BINS - 1, Math.max(0, Math.floor((v - low) / width)));
     const tally = new Array(BINS).fill(0);
     draws.forEach(v => tally[bin(v)]++);
@@ -140,19 +141,19 @@ function drawLuck(body, controls) {
       const x = Math.round(X(c.value)), flip = x > (left + right) / 2;
       g.fillStyle = look(c.name).colour;
       g.fillRect(x - 1, top - 2, 2.5, bottom - top + 2);
-      write(g, `${c.name} ${fixed(c.value)}`, x + (flip ? -8 : 8), top + 4, "ink", flip ? "right" : "left");
+      write(g, `${c.name} ${text(c.value)}`, x + (flip ? -8 : 8), top + 4, "ink", flip ? "right" : "left");
     };
     smallChart(stage, {
-      label: `Random strategies against ${c.name}`, domain: [low, high], ticks: plainTicks(fixed),
+      label: `Random strategies against ${c.name}`, domain: [low, high], ticks: plainTicks(axis),
       panels: [{
         title: `random strategies, by ${c.measure ?? "result"}`, format: fixed, paint,
         range: () => [0, Math.max(...tally) * 1.18],
       }],
-      hover: x => ({x: edge(bin(x) + 0.5), head: between(edge(bin(x)), edge(bin(x) + 1)),
+      hover: x => ({x: edge(bin(x) + 0.5), head: between(edge(bin(x)), edge(bin(x) + 1), text),
         rows: [["random strategies", count(tally[bin(x)])]]}),
     });
     const place = known(c.share_below) ? `${percent(c.share_below)} of them` : null;
     facts(stage, [["better than", place], ["random strategies", count(draws.length)],
-      ["95 % of them stay below (darker beyond)", fixed(upper)]]);
+      ["95 % of them stay below (darker beyond)", text(upper)]]);
   }, "Strategy");
 }

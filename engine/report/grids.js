@@ -6,21 +6,18 @@ function drawGates(body, gates) {
   const unclear = x => between(x.low, x.high) && "cannot be told from nothing";
   const reading = x => ({good: "helps", bad: "hurts", soft: unclear(x)})[sign(x)];
   const measures = new Set(gates.map(x => x.measure ?? "")), shared = measures.size === 1 ? [...measures][0] : "";
-  const amount = x => [shown(signed(fixed(x.difference))), !shared && ` ${x.measure ?? ""}`];
+  const amount = x => [shown(signed(fixed(x.difference))), shared ? "" : ` ${x.measure ?? ""}`];
   const pair = x => [swatch(x.strategy), x.strategy, h("span.soft", {}, " against "), x.without];
-  const columns = [
-    ["Gate", x => h("b", {}, x.gate), "text"],
-    ["With it, against without", pair, "text"],
-    [shared ? `Difference in ${shared}` : "Difference", amount],
-    ["95 % interval", x => between(x.low, x.high)],
-    ["", x => known(x.difference) && whisker(x.difference, x.low, x.high, range, sign(x))],
-    ["Trades removed", x => count(x.removed)],
-    ["Their mean", x => known(x.removed_bp) ? points(x.removed_bp) + " bp" : null],
-    ["Reading", x => h(`span.${sign(x)}-text`, {}, shown(reading(x))), "text"],
-  ];
-  const heads = columns.map(([name, , words]) => h("th", {className: words ?? ""}, name));
-  const rows = gates.map(x => h("tr", {}, columns.map(([, cell, words]) => h("td", {className: words ?? ""}, shown(cell(x))))));
-  put(body, h("div.scroll", {tabIndex: 0}, h("table.grid", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows))));
+  new SortTable(body, [
+    {name: "Gate", value: x => x.gate, text: x => h("b", {}, x.gate), words: true},
+    {name: "With it, against without", value: x => x.strategy, text: pair, words: true},
+    {name: shared ? `Difference in ${shared}` : "Difference", value: x => x.difference, text: amount},
+    {name: "95 % interval", value: x => x.low, text: x => between(x.low, x.high)},
+    {name: "", value: x => x.low, text: x => known(x.difference) ? whisker(x.difference, x.low, x.high, range, sign(x)) : null},
+    {name: "Trades removed", value: x => x.removed, text: x => count(x.removed)},
+    {name: "Their mean", value: x => x.removed_bp, text: x => known(x.removed_bp) ? points(x.removed_bp) + " bp" : null},
+    {name: "Reading", value: reading, text: x => h(`span.${sign(x)}-text`, {}, shown(reading(x))), words: true},
+  ], gates);
 }
 
 function compounded(returns) {

@@ -11,7 +11,7 @@ function drawEquity(body, {time, curves}) {
   const visible = () => lines.filter(line => line.shown);
   const window = ([a, b]) => [Math.max(0, below(time, a) - 1), below(time, b) + 1];
   const paintLines = column => pen => {
-    shadeInSample(pen, PAYLOAD.header?.in_sample_until, "in-sample");
+    shadeInSample(pen, PAYLOAD.header?.in_sample_until, column === "growth");
     for (const kind of ["control", "grid", "profile"]) {
       for (const line of visible().filter(l => l.kind === kind)) {
         trace(pen, time, line[column], {...look(line.name), width: kind === "profile" ? 2 : 1.3});
@@ -66,12 +66,12 @@ function legend(lines, changed) {
   }));
 }
 
-function shadeInSample({g, X, left, right, top, bottom}, until, text) {
+function shadeInSample({g, X, left, right, top, bottom}, until, named = true) {
   const edge = known(until) ? Math.min(X(until), right) : left;
   if (edge <= left) return;
   g.fillStyle = colour("alarm-bg");
   g.fillRect(left, top - 6, edge - left, bottom - top + 12);
-  if (edge - left > 60) write(g, text, left + 6, top + 4, "alarm");
+  if (named && edge - left > 60) write(g, "in-sample", left + 6, bottom - 2, "alarm");
 }
 
 const ZOOM = matchMedia("(pointer: coarse)").matches ? "Drag across to zoom."

@@ -113,8 +113,8 @@ class Row(TypedDict, total=False):
         What the strategy is made of, in a few words: ``confidence 0.95, regime gate``.
     rank : int
         By the lower bound of the paired difference. Never shown under 30 trades or in-sample, whatever is given.
-    in_sample : bool
-        True when any bar of this row is in-sample for its model.
+    in_sample : bool or float
+        Anything but 0 when some bars of this row are in-sample for its model; a share of bars will do.
     trades : int
         Closed trades.
     total_return : float
@@ -139,7 +139,7 @@ class Row(TypedDict, total=False):
     kind: Required[Kind]
     setting: str
     rank: int | None
-    in_sample: bool
+    in_sample: bool | float
     trades: int | None
     total_return: float | None
     sharpe: float | None

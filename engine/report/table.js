@@ -7,7 +7,7 @@ const ROW = 30;
 class SortTable {
   constructor(host, columns, rows, options = {}) {
     Object.assign(this, {host, columns, rows, options, by: null, down: true, shownFrom: -1});
-    this.heads = columns.map(({name, title, words}, i) => h("th", {title, scope: "col", className: words ? "text" : ""},
+    this.heads = columns.map(({name, title, words}, i) => h("th", {title: title ?? name, scope: "col", className: words ? "text" : ""},
       h("button", {type: "button", onclick: () => this.sort(i)}, name)));
     this.body = h("tbody");
     this.box = h(options.tall ? "div.scroll.tall-table" : "div.scroll", {tabIndex: 0}, h("table.grid", {},

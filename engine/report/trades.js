@@ -30,7 +30,9 @@ function drawTrades(body, books) {
     line.children[6].classList.add((sense(trade.book.ret[trade.i]) || "soft") + "-text");
     if (!PAYLOAD.price) return;
     line.classList.add("click");
+    line.tabIndex = 0;
     line.onclick = () => showTrade(trade);
+    line.onkeydown = event => { if (event.key === "Enter") showTrade(trade); };
   }});
   const summary = h("p.summary", {ariaLive: "polite"});
   const filters = tradeFilters(books, test => {
