@@ -66,23 +66,22 @@ class Predictor:
         """Return raw logits and calibrated probabilities as the graph gives them, float32 of shape (m,) each."""
         rows = np.asarray(rows, np.int64)
         self._check(matrix, rows)
-        logit, p = np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
         if len(rows) == 0:
-            return logit, p
+            return np.empty(0, np.float32), np.empty(0, np.float32)
         session = self.session
         flat = np.ascontiguousarray(matrix, np.float32).ravel()
         windows = sliding_window_view(flat, self.window * self.features)[:: self.features]
+        starts = np.pad(rows - (self.window - 1), (0, -len(rows) % BATCH), mode="edge")
+        logit, p = np.empty(len(starts), np.float32), np.empty(len(starts), np.float32)
+        shape = (BATCH, self.window, self.features)
 
         def predict(first: int, end: int) -> None:
-            shape = (BATCH, self.window, self.features)
-            for start in range(first, end, BATCH):
-                ends = rows[start : start + BATCH]
-                padded = np.pad(ends, (0, BATCH - len(ends)), mode="edge") - (self.window - 1)
-                found = session.run(OUTPUTS, {INPUT: windows[padded].reshape(shape)})
-                logit[start : start + len(ends)], p[start : start + len(ends)] = (x[: len(ends)] for x in found)
+            for i in range(first, end, BATCH):
+                batch = slice(i, i + BATCH)
+                logit[batch], p[batch] = session.run(OUTPUTS, {INPUT: windows[starts[batch]].reshape(shape)})
 
-        in_threads(predict, len(rows), BATCH)
-        return logit, p
+        in_threads(predict, len(starts), BATCH)
+        return logit[: len(rows)], p[: len(rows)]
 
     @property
     def session(self) -> Any:
