@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Break:
         )
 
 
-Values = dict[str, NDArray[np.generic]]
+Values = dict[str, NDArray[Any]]
 
 
 def decision_fields(signals: Signals) -> Values:

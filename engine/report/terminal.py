@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.compare import CONTROL, GRID, PROFILE, Comparison, Row
@@ -131,3 +132,19 @@ def believed(judged: Judged) -> list[str]:
     if ambiguous:
         lines.append(f"up to {max(ambiguous):.1%} of trades touched stop and target in one bar: taken as stopped")
     return lines
+
+
+def print_checks(checks: Sequence[Mapping[str, Any]], as_json: bool, bundle: str, what: str) -> None:
+    """Print what was tried and whether it held; each check has name, tried, failure and passed."""
+    from engine.jsons import dumps
+    from engine.report.lists import table_of
+
+    screen = console()
+    if as_json:
+        screen.out(dumps({"bundle": bundle, "bars": what, "checks": list(checks)}), highlight=False)
+        return
+    screen.print(f"bundle {bundle} on {what}")
+    rows = [(c["name"], f"{c['tried']}", "pass" if c["passed"] else f"FAIL: {c['failure']}") for c in checks]
+    screen.print(table_of(("law", "tried", "result"), rows, numeric=("tried",)))
+    failed = sum(not c["passed"] for c in checks)
+    screen.print("all laws hold" if not failed else f"{failed} of {len(checks)} laws are broken")
