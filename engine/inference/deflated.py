@@ -15,6 +15,7 @@ from engine.inference.interval import Floats, flaw
 from engine.inference.sharpe import NORMAL, Sample, psr
 
 EULER = 0.5772156649015329
+COPY = 0.9  # trials more correlated than this are one idea
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,8 @@ def effective_trials(returns: Floats) -> float:
     """Return how many really different strategies a table of returns holds.
 
     The effective rank (Roy & Vetterli 2007) of the correlation matrix: the exponential of the
-    entropy of its eigenvalues.
+    entropy of its eigenvalues. Trials correlated above 0.9 with an earlier one are left out first:
+    otherwise a few hundred copies of one idea would hide thirty different ones.
 
     Parameters
     ----------
@@ -137,16 +139,27 @@ def effective_trials(returns: Floats) -> float:
     >>> effective_trials(np.column_stack([[0.1, 0.2, 0.4, 0.1]] * 3))
     1.0
     """
-    values = np.asarray(returns, dtype=np.float64)
-    values = values[:, [j for j in range(values.shape[1]) if not flaw(values[:, j])]]
+    values = moving(np.asarray(returns, dtype=np.float64))
     if values.shape[1] < 2:
         return 1.0
     standard = values - values.mean(axis=0)
     standard /= np.sqrt((standard * standard).sum(axis=0))
-    wide = standard.shape[1] > len(standard)
-    share = np.linalg.eigvalsh(standard @ standard.T if wide else standard.T @ standard) / standard.shape[1]
+    correlation = standard.T @ standard
+    kept = [0]
+    for j in range(1, len(correlation)):
+        if correlation[j, kept].max() <= COPY:
+            kept.append(j)
+    standard = standard[:, kept]
+    wide = len(kept) > len(standard)
+    gram = standard @ standard.T if wide else correlation[np.ix_(kept, kept)]
+    share = np.linalg.eigvalsh(gram) / len(kept)
     share = share[share > 1e-12]
-    return float(np.clip(np.exp(-np.sum(share * np.log(share))), 1.0, values.shape[1]))
+    return float(np.clip(np.exp(-np.sum(share * np.log(share))), 1.0, len(kept)))
+
+
+def moving(returns: Floats) -> Floats:
+    """Return the columns that move and are finite."""
+    return returns[:, [j for j in range(returns.shape[1]) if not flaw(returns[:, j])]]
 
 
 def trials_of(returns: Floats, others: int = 0) -> Trials:
@@ -165,10 +178,10 @@ def trials_of(returns: Floats, others: int = 0) -> Trials:
     8
     """
     values = np.asarray(returns, dtype=np.float64)
-    moving = values[:, [j for j in range(values.shape[1]) if not flaw(values[:, j])]]
+    alive = moving(values)
     variance = None
-    if moving.shape[1] >= 2:
-        variance = float((moving.mean(axis=0) / moving.std(axis=0, ddof=1)).var(ddof=1))
+    if alive.shape[1] >= 2:
+        variance = float((alive.mean(axis=0) / alive.std(axis=0, ddof=1)).var(ddof=1))
     count = max(1, values.shape[1] + others)
     return Trials(count, min(float(count), effective_trials(values) + others), variance)
 

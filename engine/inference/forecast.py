@@ -128,8 +128,9 @@ def auc(p: Floats, y: NDArray[np.generic], draws: Draws | None = None) -> Interv
     if events in (0, n):
         return Interval(None, n=n, level=draws.level, why="only one outcome occurs: there is nothing to rank")
     value, influence = _auc_influence(p, y == 1.0)
-    if n < LEAST_DAYS or np.ptp(influence) < 1e-12:
-        why = f"only {n} forecasts" if n < LEAST_DAYS else "the ranks leave no variance to judge them by"
+    rarer = min(events, n - events)
+    if rarer < 2 or n < LEAST_DAYS or np.ptp(influence) < 1e-12:
+        why = "the forecasts rank perfectly" if rarer > 1 and n >= LEAST_DAYS else f"only {n} rows, {events} events"
         return Interval(value, n=n, level=draws.level, why=why)
     block = draws.block or block_length(influence)
     error = math.sqrt(float(long_run_variance(influence[:, None], block)[0]) / n)
@@ -152,5 +153,5 @@ def _auc_influence(p: Floats, event: NDArray[np.bool_]) -> tuple[float, Floats]:
     beating = 2 * len(up) - np.searchsorted(up, p, "left") - np.searchsorted(up, p, "right")
     share = np.where(event, beaten / (2 * len(down)), beating / (2 * len(up)))
     value = float(share[event].mean())
-    weight = np.where(event, len(p) / len(up), len(p) / len(down))
-    return value, (share - value) * weight
+    up_weight, down_weight = (len(p) / math.sqrt(m * max(m - 1, 1)) for m in (len(up), len(down)))
+    return value, (share - value) * np.where(event, up_weight, down_weight)
