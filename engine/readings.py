@@ -89,12 +89,14 @@ class Readings:
 
     @cached_property
     def log_volume(self) -> Floats:
-        """Log volume, that of the quietest of the last bars where nothing traded, inf where there is none."""
+        """Log volume, that of the quietest of the last bars where nothing traded, NaN where there is none."""
         traded = self.bars.volume > 0.0
         if traded.all():
             return np.log(self.bars.volume)
         logs = np.log(self.bars.volume, where=traded, out=np.full(len(traded), np.inf))
-        return np.where(traded, logs, -window_highest(-logs, VOLUME_WINDOW))
+        quietest = -window_highest(-logs, VOLUME_WINDOW)
+        quietest[np.isinf(quietest)] = np.nan
+        return np.where(traded, logs, quietest)
 
     @property
     def step_ns(self) -> int:
@@ -124,9 +126,8 @@ def volatility(readings: Readings, window: int) -> Floats:
 
 def parkinson(readings: Readings) -> Floats:
     """Return Parkinson's volatility of a bar (1980): from highs and lows, sqrt(mean(log(h/l)^2) / (4 log 2))."""
-    squares = readings.log_span**2
-    offset = window_moments(frozen(squares), np.array((RANGE_WINDOW,)))[0, 0]
-    return np.sqrt((squares + offset) / (4.0 * np.log(2.0)))
+    mean: Floats = window_moments(frozen(readings.log_span**2), np.array((RANGE_WINDOW,)))[0, 0]
+    return np.sqrt(mean / (4.0 * np.log(2.0)))
 
 
 def atr_share(readings: Readings) -> Floats:
@@ -152,7 +153,7 @@ def macd(readings: Readings, line: float, signal: float) -> Floats:
 
 def average_distance(readings: Readings, window: int) -> Floats:
     """Return how far the close is above its mean, in ATRs."""
-    return -readings.close_moments[0, AVERAGE_WINDOWS.index(window)] * readings.per_unit
+    return (readings.bars.close - readings.close_moments[0, AVERAGE_WINDOWS.index(window)]) * readings.per_unit
 
 
 def high_distance(readings: Readings, window: int) -> Floats:
@@ -167,17 +168,17 @@ def low_distance(readings: Readings, window: int) -> Floats:
 
 def bollinger(readings: Readings) -> Floats:
     """Return where the close lies in its Bollinger band: -1 lower, 0 mean, 1 upper."""
-    moments = readings.close_moments[:, 0]
-    return _measured(-moments[0], 2.0 * moments[1])
+    mean, deviation = readings.close_moments[:, 0]
+    return _measured(readings.bars.close - mean, 2.0 * deviation)
 
 
 def volume_score(readings: Readings) -> Floats:
     """Return how unusual the volume is: its log less the mean, in standard deviations."""
     logs = readings.log_volume
-    moments = window_moments(frozen(logs), np.array((VOLUME_WINDOW,)))[:, 0]
-    out = _measured(-moments[0], moments[1])
+    mean, deviation = window_moments(frozen(logs), np.array((VOLUME_WINDOW,)))[:, 0]
+    out = _measured(logs - mean, deviation)
     known = out[VOLUME_WINDOW - 1 :]
-    known[~np.isfinite(known)] = 0.0
+    known[np.isnan(known)] = 0.0
     return out
 
 
@@ -212,9 +213,11 @@ def time_wave(readings: Readings, period_ns: int, wave: Callable[[Floats], Float
 def _week_table(step_ns: int, period_ns: int, wave: Callable[[Floats], Floats]) -> Floats:
     """Return a wave at every step of a week."""
     since_monday = np.arange(0, WEEK_NS, step_ns)
-    return wave(2.0 * np.pi / period_ns * (since_monday % period_ns))
+    angle: Floats = 2.0 * np.pi / period_ns * (since_monday % period_ns)
+    return wave(angle)
 
 
 def _measured(distance: Floats, spread: Floats) -> Floats:
     """Return the distance in spreads; 0 where there is no spread."""
-    return np.divide(distance, spread, out=np.zeros_like(distance), where=spread != 0.0)
+    out: Floats = np.zeros(len(distance))
+    return np.divide(distance, spread, out=out, where=spread != 0.0)

@@ -17,36 +17,25 @@ def frozen(values: Floats) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def aged(values: Floats, full: int, age: int) -> Floats:
-    """Return the values `age` bars before each full window's newest; the newest itself, which adds 0, beyond it."""
-    lag = age if age <= full else 0
-    return values[full - lag : len(values) - lag]
-
-
-@njit(cache=True, nogil=True)
-def offsets_step(values: Floats, full: int, age: int, total: Floats, square: Floats) -> None:
-    """Add four older values of every window, as distances from its newest, to its sums; in that order."""
-    newest = values[full:]
-    a, b, c, d = (
-        aged(values, full, age),
-        aged(values, full, age + 1),
-        aged(values, full, age + 2),
-        aged(values, full, age + 3),
-    )
-    for i in range(len(newest)):
-        base = newest[i]
-        p, q, r, s = a[i] - base, b[i] - base, c[i] - base, d[i] - base
-        total[i] = total[i] + p + q + r + s
-        square[i] = square[i] + p * p + q * q + r * r + s * s
+def merge_step(mean: Floats, square: Floats, length: int, older_mean: Floats, older_square: Floats, older: int) -> None:
+    """Lengthen windows of a length by older values: their mean and sum of squared deviations (Chan et al. 1979)."""
+    rows = len(mean)
+    means, squares = mean[length + older - 1 :], square[length + older - 1 :]
+    before, spread = older_mean[older - 1 : rows - length], older_square[older - 1 : rows - length]
+    share = older / (length + older)
+    weight = share * length
+    for i in range(len(means)):
+        gap = before[i] - means[i]
+        squares[i] = squares[i] + spread[i] + gap * gap * weight
+        means[i] = means[i] + gap * share
 
 
 @njit(cache=True, nogil=True)
 def window_moments(values: Floats, windows: NDArray[np.int64]) -> Floats:
     """Return mean and standard deviation of the last values at each bar, for several windows.
 
-    Values are taken as distances from the newest of their window, in a fixed order: what a window says
-    depends on nothing outside it, bit for bit; equal values give exactly 0; and no digits cancel. The
-    loop runs over bars inside, over the window outside, so that the processor does 8 bars at once.
+    A window is merged from spans of 1, 2, 4, 8, ... values, each merged from its halves: what a window says
+    depends on nothing outside it, bit for bit; equal values deviate by exactly 0; and no digits cancel.
 
     Parameters
     ----------
@@ -58,26 +47,26 @@ def window_moments(values: Floats, windows: NDArray[np.int64]) -> Floats:
     Returns
     -------
     float64 array of shape (2, w, n)
-        ``[0]`` mean less the newest value, ``[1]`` standard deviation (divided by the window's length);
-        NaN where the window is not full.
+        ``[0]`` mean, ``[1]`` standard deviation (divided by the window's length); NaN where the window is
+        not full.
     """
     n = len(values)
-    out = np.full((2, len(windows), n), np.nan)
-    total, square = np.zeros(n), np.zeros(n)
-    age = 1
+    out = np.zeros((2, len(windows), n))
+    merged = np.zeros(len(windows), np.int64)
+    mean, square, span = values.copy(), np.zeros(n), 1
+    while span <= min(windows[-1], n):
+        for w in range(len(windows)):
+            if windows[w] & span and windows[w] <= n:
+                merge_step(out[0, w], out[1, w], merged[w], mean, square, span)
+                merged[w] += span
+        if 2 * span <= n:
+            merge_step(mean, square, span, mean.copy(), square.copy(), span)
+        span *= 2
     for w in range(len(windows)):
-        length = windows[w]
-        if length > n:
-            break
-        full = length - 1
-        while age < length:
-            offsets_step(values, full, age, total[full:], square[full:])
-            age += 4
-        age = length
-        share, mean, deviation = 1.0 / length, out[0, w], out[1, w]
-        for i in range(full, n):
-            mean[i] = total[i] * share
-            deviation[i] = np.sqrt(square[i] * share - mean[i] * mean[i])
+        share, deviation = 1.0 / windows[w], out[1, w]
+        for i in range(n):
+            deviation[i] = np.sqrt(deviation[i] * share)
+        out[:, w, : windows[w] - 1] = np.nan
     return out
 
 
