@@ -101,7 +101,7 @@ def train(
     data: DataFolder = Path("data"),
 ) -> None:
     """Train, calibrate, audit and bundle a model, with every loss beside what no skill would lose."""
-    from research.desk import train_bundle
+    from research.road import train_bundle
 
     train_bundle(name, bars, config, out, resume, data)
 

@@ -1,0 +1,64 @@
+"""``tradsys train``: from names to a bundle, with progress, a report and nothing half-written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from engine.bars import Bars
+from engine.errors import UsageError
+from engine.history.embedded import EMBEDDED
+from engine.history.find import find_bars
+from models.bundle import BUNDLES
+from research.config import CONFIGS, TrainConfig, load_config
+
+RUNS = Path("runs")
+GENERIC = "default"
+
+
+def train_bundle(
+    name: str, bars: str | None, config: str | None, out: Path | None, resume: bool, data_root: Path
+) -> None:
+    """Train a bundle by name and print where it lies and what its losses are worth.
+
+    Parameters
+    ----------
+    name : str
+        Name of the bundle, and of its configuration where there is one.
+    bars : str or None
+        Embedded or stored series, or a file; an embedded series of the bundle's own name by default.
+    config : str or None
+        Another configuration: a name in research/configs or a TOML file.
+    out : Path or None
+        Folder of the bundle; models/bundles/NAME by default.
+    resume : bool
+        Continue from the finished parts of the same run.
+    data_root : Path
+        Folder of the stored series.
+    """
+    from engine.report.terminal import console
+    from research.progress import progress_bar
+    from research.train import train
+    from research.training_report import show_report
+
+    market = _market(name, bars, data_root)
+    chosen = _config(name, config)
+    folder = BUNDLES / name if out is None else out
+    with progress_bar() as progress:
+        train(chosen, market, folder, resume, RUNS / name, progress)
+    screen = console()
+    show_report(RUNS / name, screen)
+    screen.print(f"bundle: {folder}; compare with: tradsys compare {name if out is None else out}", soft_wrap=True)
+
+
+def _config(name: str, config: str | None) -> TrainConfig:
+    own = (CONFIGS / f"{name}.toml").is_file()
+    return replace(load_config(config or (name if own else GENERIC)), name=name)
+
+
+def _market(name: str, bars: str | None, data_root: Path) -> Bars:
+    if bars is not None:
+        return find_bars(bars, data_root)
+    if name in EMBEDDED:
+        return find_bars(name, data_root)
+    raise UsageError(f"name the bars to train {name} on: --bars FILE or a stored series (tradsys data list)")
