@@ -38,6 +38,7 @@ class Bot:
         self.rules = rules
         self.ledger = ledger
         self.account: Account | None = ledger.account()
+        self._name = ledger.identity.id
         self._kept = max(strategy.memory - 1, 1)
         self._seen = ledger.seen(self._kept)
 
@@ -74,6 +75,8 @@ class Bot:
             if fresh > 1 and last is not None:
                 missed = format_time(window.open_time[-fresh])
                 raise DataError(f"bar {missed} was passed over; give the bot every bar, in order")
+            if fresh and self._seen is not None:
+                _reach(window, self._seen.open_time[0])
         return self._decide(window, fresh) if fresh else None
 
     def recognise(self, history: Bars) -> None:
@@ -85,11 +88,15 @@ class Bot:
             Naming the first bar that differs.
         """
         with self._alarm():
-            recognise(self.ledger.seen(), history)
-            if self.last_bar is not None and history.open_time[-1] < self.last_bar:
-                ends, stands = format_time(history.open_time[-1]), format_time(self.last_bar)
+            seen = self.ledger.seen()
+            if seen is None:
+                return
+            recognise(seen, history)
+            _reach(history, seen.open_time[0])
+            if history.open_time[-1] < seen.open_time[-1]:
+                ends, stands = format_time(history.open_time[-1]), format_time(seen.open_time[-1])
                 raise DataError(
-                    f"the bars end at {ends}, the ledger is at {stands}; bring bars that go on or set another BOT_LEDGER"
+                    f"the bars end at {ends}, the ledger is at {stands}; bring later bars or set another BOT_LEDGER"
                 )
 
     @contextmanager
@@ -107,7 +114,7 @@ class Bot:
         bars = window[-min(known + fresh, self.strategy.memory) :]
         done = run(self.strategy, bars, self.rules, start=self.account, since=len(bars) - 1)
         result = done.result
-        fills = fills_of(result, self.ledger.identity.id)
+        fills = fills_of(result, self._name)
         record = BarRecord(window[-fresh:], done.signals, result.account, fills, result.trades)
         self.ledger.write(record)
         self.account = result.account
@@ -125,10 +132,8 @@ def recognise(seen: Bars | None, offered: Bars) -> None:
     """
     if seen is None:
         return
-    seen = seen[: int(np.searchsorted(seen.open_time, offered.open_time[-1], side="right"))]
-    if len(seen) == 0:
-        return
-    again = offered[offered.since(seen.open_time[0]) : offered.since(seen.open_time[-1]) + 1]
+    begin, end = max(seen.open_time[0], offered.open_time[0]), min(seen.open_time[-1], offered.open_time[-1])
+    seen, again = _between(seen, begin, end), _between(offered, begin, end)
     if not np.array_equal(seen.open_time, again.open_time):
         odd = np.setxor1d(seen.open_time, again.open_time)[0]
         what = "was seen before and is missing now" if odd in seen.open_time else "is new among bars seen before"
@@ -138,9 +143,21 @@ def recognise(seen: Bars | None, offered: Bars) -> None:
         if not np.array_equal(was, now):
             row = int(np.argmax(was != now))
             raise DataError(
-                f"{name} of bar {format_time(seen.open_time[row])} was {was[row]:.12g} when it was decided on"
-                f" and is {now[row]:.12g} now; {_REMEDY}"
+                f"{name} of bar {format_time(seen.open_time[row])} was {float(was[row])!r} when it was decided on"
+                f" and is {float(now[row])!r} now; {_REMEDY}"
             )
+
+
+def _between(bars: Bars, begin: np.datetime64, end: np.datetime64) -> Bars:
+    """The bars that open from one time to another, both included."""
+    return bars[bars.since(begin) : int(np.searchsorted(bars.open_time, end, side="right"))]
+
+
+def _reach(bars: Bars, begin: np.datetime64) -> None:
+    """Refuse bars that begin later than what the next decision depends on."""
+    if bars.open_time[0] > begin:
+        have, need = format_time(bars.open_time[0]), format_time(begin)
+        raise DataError(f"the bars begin at {have}, the bot needs them from {need}; bring earlier bars too")
 
 
 _REMEDY = "the feed rewrote history: find out which is right, then feed it again or start a new BOT_LEDGER"
