@@ -315,3 +315,33 @@ def test_times_are_utc_with_or_without_a_z():
     for text in ("2024-01-01T08:00+01:00", "2024-02-31", "NaT", "now", ""):
         with pytest.raises(ModelMismatch, match="was not understood"):
             parse_time(text)
+
+
+def test_recorded_rows_may_be_written_in_pieces_with_zones_and_holes(bundle, copy):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(copy / "oos.parquet")
+    stamped = table.column("open_time").cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
+    holed = pa.array(table.column("audit").to_numpy(), from_pandas=True, mask=np.arange(len(table)) == 7)
+    table = table.set_column(0, "open_time", stamped).set_column(table.schema.get_field_index("audit"), "audit", holed)
+    pq.write_table(table, copy / "oos.parquet", row_group_size=100)
+    files = {name: (copy / name).read_bytes() for name in bundle.manifest.files}
+    told = load_bundle(write_bundle(copy, bundle.manifest, files)).stored_evidence(BARS)
+    np.testing.assert_array_equal(told.p_up, bundle.stored_evidence(BARS).p_up)
+    assert np.flatnonzero(np.isnan(told.audit[1300:])).tolist() == [7]
+
+
+def test_recorded_rows_that_are_no_table_are_refused(bundle, copy):
+    files = {name: (copy / name).read_bytes() for name in bundle.manifest.files} | {"oos.parquet": b"PAR1junk"}
+    with pytest.raises(ModelMismatch, match=r"oos\.parquet cannot be read"):
+        load_bundle(write_bundle(copy, bundle.manifest, files)).stored_evidence(BARS)
+
+
+def test_recorded_rows_without_a_column_are_refused(bundle, copy):
+    import pyarrow.parquet as pq
+
+    pq.write_table(pq.read_table(copy / "oos.parquet").drop_columns(["audit"]), copy / "oos.parquet")
+    files = {name: (copy / name).read_bytes() for name in bundle.manifest.files}
+    with pytest.raises(ModelMismatch, match=r"oos\.parquet"):
+        load_bundle(write_bundle(copy, bundle.manifest, files)).stored_evidence(BARS)
