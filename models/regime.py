@@ -57,8 +57,9 @@ def hmm_filter(start, transition, log_likelihood, block):  # type: ignore[no-unt
     last = block[0] if len(block) else 0
     for i in range(len(log_likelihood)):
         if block[i] != last:
-            current[:] = fresh
-            fresh[:] = start
+            for j in range(len(start)):  # a slice assignment would take a second longer to compile
+                current[j] = fresh[j]
+                fresh[j] = start[j]
             last = block[i]
         hmm_step(current, transition, log_likelihood[i], out[i])
         hmm_step(fresh, transition, log_likelihood[i], scratch)
