@@ -212,9 +212,8 @@ def time_wave(readings: Readings, period_ns: int, wave: Callable[[Floats], Float
 @lru_cache(maxsize=16)
 def _week_table(step_ns: int, period_ns: int, wave: Callable[[Floats], Floats]) -> Floats:
     """Return a wave at every step of a week."""
-    since_monday = np.arange(0, WEEK_NS, step_ns)
-    angle: Floats = 2.0 * np.pi / period_ns * (since_monday % period_ns)
-    return wave(angle)
+    since_monday: Floats = np.arange(0.0, WEEK_NS, step_ns)
+    return wave(2.0 * np.pi / period_ns * (since_monday % period_ns))
 
 
 def _measured(distance: Floats, spread: Floats) -> Floats:

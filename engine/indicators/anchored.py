@@ -187,7 +187,7 @@ def atr(bars: Bars, period: int = 14) -> Floats:
     --------
     >>> from engine.synthetic import random_bars
     >>> atr(random_bars(57, seed=1))[[54, 55]].round(3)
-    array([  nan, 1.   ])
+    array([  nan, 1.128])
     """
     if not 1 <= period <= LONGEST_PERIOD:
         raise UsageError(f"the period of an ATR must be 1 to {LONGEST_PERIOD} bars, was {period}")

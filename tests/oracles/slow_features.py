@@ -14,17 +14,19 @@ def frame_of(bars):
 
 def slow_features(frame, names):
     """Return a frame of the named features; what they share (ATRs, returns, averages) is worked out once."""
-    o, h, l, c, v = (frame[name] for name in ("open", "high", "low", "close", "volume"))
+    o, h, low, c, v = (frame[name] for name in ("open", "high", "low", "close", "volume"))
     last = c.shift()
-    true_range = pd.concat([h - l, (h - last).abs(), (l - last).abs()], axis=1).max(axis=1, skipna=False)
+    true_range = pd.concat([h - low, (h - last).abs(), (low - last).abs()], axis=1).max(axis=1, skipna=False)
     atr = {n: true_range.ewm(alpha=1 / n, adjust=False).mean() for n in (7, 14, 28)}
-    ret, change, volume, span = np.log(c / last), c.diff(), np.log(v), np.log(h / l)
+    if not v.all():  # a bar without volume counts as the quietest of the last 24
+        v = v.where(v > 0).fillna(v.where(v > 0).rolling(24, min_periods=1).min())
+    ret, change, volume, span = np.log(c / last), c.diff(), np.log(v), np.log(h / low)
     gain, loss = (x.clip(lower=0).ewm(alpha=1 / 14, adjust=False).mean() for x in (change, -change))
     line = c.ewm(span=12, adjust=False).mean() - c.ewm(span=26, adjust=False).mean()
     signal = line.ewm(span=9, adjust=False).mean()
     index = frame.index
     hour = 2 * np.pi * (index - index.normalize()) / pd.Timedelta("1D")
-    week = (2 * np.pi * index.dayofweek + hour) / 7
+    week = (2 * np.pi * index.day_of_week + hour) / 7
     ways = {
         **{f"ret_{k}": lambda k=k: np.log(c / c.shift(k)) for k in (1, 3, 6, 12, 24, 48)},
         **{f"vol_{k}": lambda k=k: ret.rolling(k).std(ddof=0) for k in (12, 24, 48)},
@@ -37,12 +39,12 @@ def slow_features(frame, names):
         "macd_hist": lambda: (line - signal) / atr[14],
         **{f"ma_dist_{k}": lambda k=k: (c - c.rolling(k).mean()) / atr[14] for k in (20, 50, 100)},
         **{f"high_dist_{k}": lambda k=k: (c - h.rolling(k).max()) / atr[14] for k in (20, 50)},
-        **{f"low_dist_{k}": lambda k=k: (c - l.rolling(k).min()) / atr[14] for k in (20, 50)},
+        **{f"low_dist_{k}": lambda k=k: (c - low.rolling(k).min()) / atr[14] for k in (20, 50)},
         "boll_20": lambda: (c - c.rolling(20).mean()) / (2 * c.rolling(20).std(ddof=0)),
         "volume_z_24": lambda: (volume - volume.rolling(24).mean()) / volume.rolling(24).std(ddof=0),
         "body": lambda: (c - o) / atr[14],
         "upper_wick": lambda: (h - np.maximum(o, c)) / atr[14],
-        "lower_wick": lambda: (np.minimum(o, c) - l) / atr[14],
+        "lower_wick": lambda: (np.minimum(o, c) - low) / atr[14],
         "log_range": lambda: np.log(span.clip(lower=1e-5)),
         "hour_sin": lambda: np.sin(hour),
         "hour_cos": lambda: np.cos(hour),
@@ -52,15 +54,10 @@ def slow_features(frame, names):
     return pd.DataFrame({name: ways[name]() for name in names}, index=index)
 
 
-def slow_anchored(slots, block, step, start, xs):
-    """Return a recursion restarted for every bar at the first bar of the last present block before its own."""
-    out = np.full(len(xs), np.nan)
-    blocks = slots // block
-    for t in range(len(xs)):
-        earlier = blocks[blocks < blocks[t]]
-        first = np.argmax(blocks == earlier[-1]) if len(earlier) else 0
-        state = start
-        for x in xs[first : t + 1]:
-            state = step(state, x)
-        out[t] = state
-    return out
+def anchored(bars, t, block, indicator):
+    """Return what an endless indicator says at t when begun at the first bar of the block before t's."""
+    blocks = bars.slots[: t + 1] // block
+    earlier = blocks[blocks < blocks[t]]
+    first = np.searchsorted(blocks, earlier[-1]) if len(earlier) else 0
+    part = slice(first, t + 1)
+    return indicator(bars.high[part], bars.low[part], bars.close[part])[-1]

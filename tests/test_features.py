@@ -1,0 +1,393 @@
+"""Features: equal to the obvious way, and the same bits however the history is cut."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import talib
+
+from engine.bars import DAY_NS, Bars
+from engine.errors import UsageError
+from engine.features import (
+    FEATURES,
+    STRETCH,
+    clear_run,
+    default_features,
+    describe,
+    feature_lookback,
+    feature_matrix,
+    feature_memory,
+)
+from engine.indicators import BLOCK, atr, interleave, recursions, window_highest, window_moments
+from engine.indicators.anchored import anchored_pass
+from engine.readings import EXTREME_WINDOWS
+from engine.synthetic import random_bars
+from tests.oracles.slow_features import anchored, frame_of, slow_features
+
+ALL = tuple(FEATURES)
+WARM = 112  # bars until the slowest recursion, ATR 28, speaks
+HOUR_NS = DAY_NS // 24
+EVERY_FEATURE = pytest.mark.parametrize("feature", FEATURES.values(), ids=ALL)
+MARKETS = ("random", "gaps", "nasdaq", "btc")
+
+
+def bars_of_frame(frame, timeframe_ns, sessions=False):
+    columns = (frame[name].to_numpy(np.float64) for name in ("open", "high", "low", "close", "volume"))
+    return Bars(frame.index.to_numpy("datetime64[ns]"), *columns, timeframe_ns, sessions=sessions)
+
+
+@pytest.fixture(scope="module")
+def nasdaq():
+    from arch.data import nasdaq
+
+    frame = nasdaq.load()
+    frame.columns = [name.lower() for name in frame.columns]
+    return bars_of_frame(frame, DAY_NS, sessions=True)
+
+
+@pytest.fixture(scope="module")
+def btc(shared_data):
+    import pandas as pd
+
+    frame = pd.read_parquet(shared_data / "crypto" / "BTCUSDT_1h.parquet")
+    return bars_of_frame(frame.iloc[:9000], HOUR_NS)  # seven outages and the crash of January 2018
+
+
+@pytest.fixture(params=MARKETS, scope="module")
+def market(request):
+    if request.param == "random":
+        return random_bars(STRETCH + 900, seed=3)
+    if request.param == "gaps":
+        return random_bars(3000, seed=4, gaps=0.02)
+    return request.getfixturevalue(request.param)
+
+
+def same_bits(a, b):
+    return np.array_equal(a, b, equal_nan=True)
+
+
+def breach(feature, bars, rows):
+    """Return the first of the rows at which the feature's memory was not enough; None where it was."""
+    whole = feature.compute(bars)
+    for t in rows:
+        part = bars[max(0, t - feature.memory + 1) : t + 1]
+        if not same_bits(feature.compute(part)[-1], whole[t]):
+            return t
+    return None
+
+
+def rows_of(bars, count, seed=0):
+    """Return random rows and those around the first changes of block, where the recursions change hands."""
+    blocks = bars.slots // BLOCK
+    edges = np.flatnonzero(np.diff(blocks))[:6]
+    drawn = np.random.default_rng(seed).integers(0, len(bars), count)
+    return np.unique(np.clip(np.r_[0, 1, drawn, edges, edges + 1, len(bars) - 1], 0, len(bars) - 1))
+
+
+# --- the one law ---------------------------------------------------------------------------------------
+
+
+@EVERY_FEATURE
+def test_the_past_does_not_change_when_bars_arrive(feature, market):
+    whole = feature.compute(market)
+    for n in np.random.default_rng(1).integers(1, len(market), 6):
+        assert same_bits(feature.compute(market.upto(n)), whole[:n]), n
+
+
+@EVERY_FEATURE
+def test_memory_is_enough(feature, market):
+    assert breach(feature, market, rows_of(market, 20)) is None
+
+
+@EVERY_FEATURE
+def test_another_future_leaves_the_past_as_it_was(feature):
+    bars, other = random_bars(1500, seed=5), random_bars(1500, seed=6)
+    whole = feature.compute(bars)
+    for t in (1, 130, 777, 1300):
+        columns = (
+            np.r_[getattr(bars, c)[:t], getattr(other, c)[t:]] for c in ("open", "high", "low", "close", "volume")
+        )
+        forked = Bars(bars.open_time, *columns, bars.timeframe_ns)
+        assert same_bits(feature.compute(forked)[:t], whole[:t])
+
+
+def test_the_matrix_is_made_of_the_features_whatever_the_stretch(market):
+    matrix = feature_matrix(market, ALL)
+    for column, feature in zip(matrix.T, FEATURES.values(), strict=True):
+        assert same_bits(column, feature.compute(market)), feature.name
+
+
+def test_a_feature_is_the_same_alone_and_in_company():
+    bars = random_bars(2 * STRETCH + 10, seed=7)
+    matrix = feature_matrix(bars, ALL)
+    for j in (0, 8, 18, 24):
+        assert same_bits(feature_matrix(bars, [ALL[j]])[:, 0], matrix[:, j])
+
+
+@EVERY_FEATURE
+def test_a_memory_too_small_is_noticed(feature):
+    bars = random_bars(1600, seed=8)
+    recursive = feature.memory >= 2 * BLOCK
+    planted = replace(feature, memory=BLOCK // 4 if recursive else feature.memory - 1)
+    if feature.name == "volume_z_24":  # only bars without volume need all of it
+        bars = with_columns(bars, volume=np.where(np.arange(1600) % 23 < 22, 0.0, bars.volume))
+    if planted.memory:
+        assert breach(planted, bars, range(500, 1600, 7 if recursive else 1)) is not None
+
+
+@EVERY_FEATURE
+def test_memory_is_declared_and_small(feature):
+    assert 1 <= feature.lookback <= feature.memory <= 2 * BLOCK
+    assert feature.meaning
+
+
+# --- no scale, no surprises ----------------------------------------------------------------------------
+
+
+def with_columns(bars, **columns):
+    """Return bars with some columns replaced."""
+    kept = {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
+    return Bars(bars.open_time, **(kept | columns), timeframe_ns=bars.timeframe_ns, sessions=bars.sessions)
+
+
+@pytest.mark.parametrize(("price", "volume"), [(1000.0, 1.0), (1.0, 1000.0), (1e-7, 1e9)])
+def test_features_have_no_scale(price, volume):
+    bars = random_bars(1200, seed=9)
+    prices = {name: price * getattr(bars, name) for name in ("open", "high", "low", "close")}
+    scaled = with_columns(bars, **prices, volume=volume * bars.volume)
+    np.testing.assert_allclose(feature_matrix(scaled, ALL), feature_matrix(bars, ALL), rtol=1e-8, atol=1e-9)
+
+
+def flat(bars, since=0):
+    """Return bars whose price stands still from a row on."""
+    still = np.arange(len(bars)) >= since
+    level = bars.close[since - 1] if since else 100.1
+    return with_columns(bars, **{c: np.where(still, level, getattr(bars, c)) for c in ("open", "high", "low", "close")})
+
+
+def narrow(bars):
+    """Return bars that each have one price."""
+    return with_columns(bars, open=bars.close, high=bars.close, low=bars.close)
+
+
+def spiked(bars):
+    """Return bars with one high ten thousand times its neighbours'."""
+    return with_columns(bars, high=np.where(np.arange(len(bars)) == 700, 1e6, bars.high))
+
+
+def sparse(bars, share=0.9):
+    """Return bars of which most have no volume, none of them for two spells of 60."""
+    row = np.arange(len(bars))
+    silent = (np.random.default_rng(1).random(len(bars)) < share) | (row % 500 < 60)
+    return with_columns(bars, volume=np.where(silent, 0.0, bars.volume))
+
+
+DEGENERATE = {
+    "flat": flat,
+    "flat later": lambda bars: flat(bars, since=200),
+    "narrow": narrow,
+    "spiked": spiked,
+    "no volume": lambda bars: with_columns(bars, volume=np.zeros(len(bars))),
+    "sparse volume": sparse,
+    "equal volume": lambda bars: with_columns(bars, volume=np.full(len(bars), 0.1)),
+    "full range": lambda bars: with_columns(bars, open=bars.low, close=bars.high),
+    "ordinary": lambda bars: bars,
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_every_value_is_finite_after_warm_up_whatever_the_bars(name):
+    bars = DEGENERATE[name](random_bars(1500, seed=10))
+    with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
+        warnings.simplefilter("error")
+        matrix = feature_matrix(bars, ALL)
+    assert not np.isinf(matrix).any()
+    bad = ~np.isfinite(matrix[WARM:])
+    assert not bad.any(), [ALL[j] for j in np.flatnonzero(bad.any(axis=0))]
+    assert np.abs(matrix[WARM:]).max() < 1e5
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_memory_is_enough_on_degenerate_bars(name):
+    bars = DEGENERATE[name](random_bars(1500, seed=10))
+    for feature in FEATURES.values():
+        assert breach(feature, bars, (0, 30, 60, 250, 530, 777, 1203, 1499)) is None, feature.name
+
+
+def test_a_market_that_stands_still_says_nothing():
+    matrix = feature_matrix(with_columns(flat(random_bars(300)), volume=np.full(300, 0.1)), ALL)[WARM:]
+    silent = {"rsi_14": 50.0, "log_range": np.log(1e-5)}
+    for name, column in zip(ALL, matrix.T, strict=True):
+        if not FEATURES[name].intraday:
+            assert (column == silent.get(name, 0.0)).all(), name
+
+
+def test_a_bar_without_volume_counts_as_the_quietest_of_the_last_24():
+    bars = random_bars(300, seed=11)
+    volume = bars.volume.copy()
+    volume[[100, 101, 222]] = 0.0
+    filled = volume.copy()
+    for t in (100, 101, 222):
+        filled[t] = min(v for v in volume[t - 23 : t + 1] if v > 0)
+    silent, quiet = (with_columns(bars, volume=v) for v in (volume, filled))
+    assert same_bits(FEATURES["volume_z_24"].compute(silent), FEATURES["volume_z_24"].compute(quiet))
+    assert (feature_matrix(with_columns(bars, volume=np.zeros(300)), ["volume_z_24"])[23:] == 0.0).all()
+
+
+def test_time_waves_follow_the_week_from_monday_midnight():
+    bars = random_bars(24 * 14, seed=1)  # from Wednesday, 2020-01-01 00:00
+    waves = feature_matrix(bars, ["hour_sin", "hour_cos", "week_sin", "week_cos"])
+    monday = bars.since(np.datetime64("2020-01-06"))
+    np.testing.assert_allclose(waves[monday], [0, 1, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(waves[monday + 6], [1, 0, np.sin(np.pi / 14), np.cos(np.pi / 14)], atol=1e-12)
+    np.testing.assert_allclose(waves[monday + 7 * 12], [0, -1, 0, -1], atol=1e-12)
+
+
+# --- the obvious way -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["btc", "nasdaq"])
+def test_every_feature_is_what_pandas_says(name, request):
+    bars = request.getfixturevalue(name)
+    ours, slow = feature_matrix(bars, ALL), slow_features(frame_of(bars), ALL).to_numpy()
+    for j, feature in enumerate(ALL):
+        # a block holds 352 daily sessions: the 28-bar ATR then still shares (27/28)**352 = 3e-6 of its past
+        np.testing.assert_allclose(ours[1000:, j], slow[1000:, j], rtol=1e-6, atol=1e-6, err_msg=feature)
+
+
+def talib_macd(high, low, close):
+    return talib.MACD(close, 12, 26, 9)[0]
+
+
+def talib_signal(high, low, close):
+    return talib.MACD(close, 12, 26, 9)[1]
+
+
+ENDLESS = {
+    "atr": talib.ATR,
+    "atr_short": lambda *prices: talib.ATR(*prices, 7),
+    "atr_long": lambda *prices: talib.ATR(*prices, 28),
+    "rsi": lambda high, low, close: talib.RSI(close, 14),
+    "macd": talib_macd,
+    "macd_signal": talib_signal,
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_recursions_are_talib_begun_at_the_block_before(name, market):
+    values = getattr(recursions(market), name)
+    for t in rows_of(market, 30, seed=2):
+        if t >= 250:  # until then TA-Lib's other start of the fast average is seen
+            expected = anchored(market, t, BLOCK, ENDLESS[name])
+            assert values[t] == pytest.approx(expected, rel=1e-9, abs=1e-9 * market.close[t])
+
+
+@pytest.mark.parametrize("name", ["btc", "nasdaq"])
+def test_atr_is_talibs(name, request):
+    bars = request.getfixturevalue(name)
+    ours, talibs = atr(bars), talib.ATR(bars.high, bars.low, bars.close, 14)
+    early = bars.slots - bars.slots[0] < BLOCK
+    assert np.isnan(ours[: 4 * 14 - 1]).all()
+    assert np.isfinite(ours[4 * 14 - 1 :]).all()
+    np.testing.assert_allclose(ours[early][55:], talibs[early][55:], rtol=1e-9)
+    np.testing.assert_allclose(ours[55:], talibs[55:], rtol=1e-8)
+
+
+@pytest.mark.parametrize("period", [1, 5, 30])
+def test_atr_takes_other_periods(period):
+    bars = random_bars(400, seed=12)
+    expected = talib.ATR(bars.high, bars.low, bars.close, period)
+    np.testing.assert_allclose(atr(bars, period)[4 * period - 1 :], expected[4 * period - 1 :], rtol=1e-9)
+
+
+def test_atr_refuses_a_period_it_could_not_forget():
+    with pytest.raises(UsageError, match="the period of an ATR must be 1 to 30 bars, was 200"):
+        atr(random_bars(10), 200)
+
+
+def test_windows_are_talibs(btc):
+    matrix = feature_matrix(btc, ["boll_20", "ma_dist_20", "ma_dist_50", "ma_dist_100"])
+    upper, middle, _ = talib.BBANDS(btc.close, 20, 2.0, 2.0)
+    unit = atr(btc)
+    np.testing.assert_allclose(matrix[99:, 0], ((btc.close - middle) / (upper - middle))[99:], rtol=1e-5, atol=1e-7)
+    for j, k in ((1, 20), (2, 50), (3, 100)):
+        np.testing.assert_allclose(matrix[99:, j], ((btc.close - talib.SMA(btc.close, k)) / unit)[99:], atol=1e-8)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 19, 20, 21, 64, 65, 200])
+def test_windows_of_any_length_are_numpys(n):
+    values = np.random.default_rng(n).standard_normal(n) + 1e3
+    values.flags.writeable = False
+    windows = np.array([1, 2, 3, 7, 20, 33, 64])
+    mean, deviation = window_moments(values, windows)
+    for w, k in enumerate(windows):
+        for t in range(n):
+            part = values[t - k + 1 : t + 1] if t + 1 >= k else np.full(1, np.nan)
+            expected = part.mean(), part.std(), part.max()
+            found = mean[w, t], deviation[w, t], window_highest(values, k)[t]
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+# --- doors ---------------------------------------------------------------------------------------------
+
+
+def test_clear_run_counts_bars_since_the_last_gap(market):
+    expected, run = [], 0
+    for follows in market.follows:
+        run = run + 1 if follows else 1
+        expected.append(run)
+    assert clear_run(market).tolist() == expected
+
+
+def test_the_matrix_is_contiguous_and_as_wide_as_asked():
+    bars = random_bars(70)
+    for n in (0, 1, 70):
+        for names in ((), ALL):
+            matrix = feature_matrix(bars.upto(n), names)
+            assert matrix.shape == (n, len(names))
+            assert matrix.dtype == np.float64
+            assert matrix.flags.c_contiguous
+
+
+def test_an_unknown_feature_is_refused_with_the_nearest_known():
+    for ask in (feature_memory, feature_lookback, lambda names: feature_matrix(random_bars(5), names)):
+        with pytest.raises(UsageError, match="unknown feature 'rsi_15'; did you mean 'rsi_14'"):
+            ask(["ret_1", "rsi_15"])
+
+
+def test_memory_and_lookback_of_a_list_are_the_largest():
+    assert (feature_memory(["ret_1", "vol_24"]), feature_lookback(["ret_1", "vol_24"])) == (25, 25)
+    assert (feature_memory(ALL), feature_lookback(ALL)) == (2 * BLOCK, 100)
+    assert (feature_memory([]), feature_lookback([])) == (1, 1)
+
+
+def test_default_features_are_two_dozen_and_know_the_week_only_below_a_day():
+    hourly, daily = default_features(HOUR_NS, sessions=False), default_features(DAY_NS, sessions=True)
+    assert set(hourly) - set(daily) == {"hour_sin", "hour_cos", "week_sin", "week_cos"}
+    assert 24 <= len(daily) < len(hourly) <= 28
+    assert feature_matrix(random_bars(5), hourly).shape == (5, len(hourly))
+
+
+def test_default_features_do_not_repeat_one_another(btc):
+    matrix = feature_matrix(btc, default_features(HOUR_NS, sessions=False))[1000:]
+    likeness = np.abs(np.corrcoef(matrix.T)) - np.eye(matrix.shape[1])
+    assert likeness.max() < 0.98
+
+
+def test_each_feature_is_described_in_one_line():
+    rows = describe()
+    assert [row[0] for row in rows] == list(ALL)
+    assert all(lookback <= memory and "\n" not in meaning for _, lookback, memory, meaning in rows)
+
+
+def test_each_kernel_is_compiled_once():
+    feature_matrix(random_bars(50), ALL)
+    atr(random_bars(50)[3:])
+    assert [len(kernel.signatures) for kernel in (anchored_pass, window_moments, interleave)] == [1, 1, 1]
+
+
+def test_windows_of_extremes_reach_as_far_as_declared():
+    assert {FEATURES[f"high_dist_{k}"].lookback for k in EXTREME_WINDOWS} == set(EXTREME_WINDOWS)
