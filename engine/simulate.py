@@ -83,19 +83,23 @@ class Result:
     @property
     def open_trade(self) -> Trades:
         """The trade still open after the last bar, marked at its close without exit costs: 0 or 1 rows."""
-        held, last = self.account.holding, self.bars.close[-1:]
-        trade = np.zeros(int(held.side != 0 and len(last) > 0), TRADE_DTYPE)
+        held, size = self.account.holding, self.account.holding.side * self.account.holding.units
+        trade = np.zeros(int(held.side != 0), TRADE_DTYPE)
         for name in ("side", "units", "entry_price", "entry_fee", "target", "stop", "bars", "funding"):
             trade[name] = getattr(held, name)
-        for name in ("wish_time", "entry_time"):
-            trade[name] = np.datetime64(getattr(held, name), "ns")
-        rows = len(self) - held.bars
-        trade["entry_bar"], trade["exit_bar"] = max(rows, -1), len(self) - 1
+        for name, time in (
+            ("wish_time", held.wish_time),
+            ("entry_time", held.entry_time),
+            ("exit_time", self.account.time),
+        ):
+            trade[name] = np.datetime64(time, "ns")
+        trade["entry_bar"], trade["exit_bar"] = max(len(self) - held.bars, -1), len(self) - 1
         trade["reason"], trade["open"] = OPEN, True
-        for row in trade:
-            row["exit_time"], row["exit_price"] = self.bars.open_time[-1], last[0]
-            row["pnl"] = held.side * held.units * (last[0] - held.entry_price) - held.entry_fee - held.funding
-            row["ret"] = row["pnl"] / (held.units * held.entry_price)
+        if held.side != 0:
+            price = float(self.bars.close[-1]) if len(self) else (self.account.equity - self.account.cash) / size
+            trade["exit_price"] = price
+            trade["pnl"] = size * (price - held.entry_price) - held.entry_fee - held.funding
+            trade["ret"] = trade["pnl"] / (held.units * held.entry_price)
         return trade
 
     @cached_property
