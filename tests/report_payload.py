@@ -45,7 +45,7 @@ def comparison(n: int = 50_000, seed: int = 7) -> Report:
         "table": [_row(name, kinds[name], curve, every.get(name), rng) for name, curve in equity.items()],
         "equity": equity_block(bars, equity, kinds),
         "price": price_block(bars, belief, REGIMES),
-        "trades": profiles,
+        "trades": list(every.values()),
         "calibration": [_calibration("predictor", rng), _calibration("auditor", rng)],
         "thresholds": [_thresholds(name, rng) for name in ("predictor alone", "regime gate", "both gates")],
         "costs": _costs(equity, profiles),
@@ -96,7 +96,7 @@ def _trades(name: str, bars: Bars, belief: np.ndarray, rng: np.random.Generator,
         "wish_time": bars.open_time[rows],
         "entry_time": bars.open_time[first.astype(int)],
         "exit_time": bars.open_time[last.astype(int)],
-        "side": np.ones(len(rows)),
+        "side": np.ones(len(rows), np.int8),
         "entry_price": entry,
         "exit_price": leave,
         "target": target,
@@ -247,7 +247,9 @@ def _costs(equity: dict[str, np.ndarray], profiles: list[Trades]) -> dict:
     for book in profiles:
         gross = np.asarray(book["ret"]) + 0.0024
         results = [float(np.prod(1 + gross - m * 0.0024) - 1) for m in range(4)]
-        sharpe = [float(np.mean(gross - m * 0.0024) / np.std(gross) * np.sqrt(len(gross) / 5.7)) for m in range(4)]
+        sharpe = [
+            float(np.mean(gross - m * 0.0024) / (np.std(gross) + 1e-9) * np.sqrt(len(gross) / 5.7)) for m in range(4)
+        ]
         edge = 1e4 * gross.mean()
         measures = {"expectancy_bp": [edge - m * 24.0 for m in range(4)], "net_return": results, "sharpe": sharpe}
         curves.append({"name": book["name"], "break_even_bp": edge} | measures)

@@ -1,7 +1,7 @@
 "use strict";
 // What every block uses: the payload, numbers in words, DOM nodes, colours, light and dark.
 
-const TYPED = {f32: Float32Array, u32: Uint32Array, i32: Int32Array, u8: Uint8Array};
+const TYPED = {f32: Float32Array, u32: Uint32Array, i32: Int32Array, u8: Uint8Array, i8: Int8Array};
 const PAYLOAD = JSON.parse(document.getElementById("payload").textContent, (_, value) => {
   const kind = value && typeof value === "object" && Object.keys(value)[0];
   if (!(kind in TYPED)) return value;
@@ -46,7 +46,14 @@ function put(node, ...kids) {
 const unknown = () => h("span.unknown", {title: "not known"}, "–");
 const shown = text => text === null || text === undefined || text === "" ? unknown() : text;
 
-function choice(names, pick, label) {  // one of several, as a row of buttons
+const MOST_BUTTONS = 5;
+function choice(names, pick, label) {  // one of several, as a row of buttons, or a menu where there are many
+  if (names.length > MOST_BUTTONS) {
+    const options = names.map(name => h("option", {}, name));
+    const menu = h("select", {ariaLabel: label, onchange: () => pick(menu.selectedIndex)}, options);
+    menu.choose = at => pick(menu.selectedIndex = at);
+    return menu;
+  }
   const group = h("div.choice", {role: "group", ariaLabel: label});
   const choose = at => {
     [...group.children].forEach((button, i) => button.setAttribute("aria-pressed", i === at));

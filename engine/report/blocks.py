@@ -15,6 +15,7 @@ from engine.report.series import Coded, Curve, Equity, Kind, Price, Trades
 from engine.signals import Signals
 
 MOST_BARS = 60_000  # 1.6 MB of page; more are merged
+MOST_TRADES = 4_000  # of one strategy, 0.3 MB; of more, the newest
 MOST_POINTS = 4_000  # of an equity curve: more than a screen has columns
 
 
@@ -90,7 +91,7 @@ def _curve(name: str, kind: Kind, values: Floats, first: NDArray[np.int64], last
 
 
 def trades_block(name: str, trades: NDArray[Any], bars: Bars, signals: Signals | None = None) -> Trades:
-    """Return the closed trades of a result with the evidence each was decided on.
+    """Return the closed trades of a result, the newest 4,000, with the evidence each was decided on.
 
     Parameters
     ----------
@@ -103,12 +104,18 @@ def trades_block(name: str, trades: NDArray[Any], bars: Bars, signals: Signals |
     signals : Signals, optional
         The decisions; absent for controls that need no model.
     """
+    kept = trades[-MOST_TRADES:]
+    note = (
+        f"Of {name} the newest {MOST_TRADES:,} of {len(trades):,} trades are listed." if len(kept) < len(trades) else ""
+    )
+    trades = kept
     block: Trades = {
         "name": name,
+        "note": note,
         "wish_time": trades["wish_time"],
         "entry_time": trades["entry_time"],
         "exit_time": trades["exit_time"],
-        "side": trades["side"].astype(np.float64),
+        "side": trades["side"],
         "entry_price": trades["entry_price"],
         "exit_price": trades["exit_price"],
         "target": trades["target"],

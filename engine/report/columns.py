@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.errors import UsageError
 
 SHORT = 32  # shorter columns are plain lists: as small, and readable in the page's source
-INTEGERS = (("u8", np.uint8), ("u32", np.uint32), ("i32", np.int32))
+INTEGERS = (("u8", np.uint8), ("i8", np.int8), ("u32", np.uint32), ("i32", np.int32))
 
 
 def to_json(report: Mapping[str, Any]) -> str:

@@ -85,7 +85,7 @@ function drawThresholds(body, settings) {
 
 // ---- result by multiple of the assumed costs
 const MEASURES = [
-  {key: "expectancy_bp", name: "per trade", title: "mean result of a trade, basis points", axis: fixed, text: v => points(v) + " bp"},
+  {key: "expectancy_bp", name: "per trade", title: "mean of a trade, basis points", axis: fixed, text: v => points(v) + " bp"},
   {key: "net_return", name: "net return", title: "net return", axis: percentAxis, text: v => signed(percent(v))},
   {key: "sharpe", name: "Sharpe", title: "Sharpe", axis: fixed, text: v => fixed(v)},
 ];
@@ -118,7 +118,7 @@ function drawCosts(body, {multiple, curves, round_trip_bp}) {
   const pick = choice(measures.map(({name}) => name), at => { measure = measures[at]; chart.redraw(); }, "Measure");
   put(body, h("div.tools", {}, legend(lines, () => chart.redraw()), measures.length > 1 && pick), host);
   pick.choose(0);
-  const edges = lines.filter(line => "break_even_bp" in line).map(line => [`${line.name} breaks even at`, bp(line.break_even_bp)]);
+  const edges = lines.filter(line => "break_even_bp" in line).map(l => [`${l.name} breaks even at`, bp(l.break_even_bp)]);
   facts(body, [["assumed round trip", bp(round_trip_bp)], ...edges]);
 }
 
@@ -128,7 +128,7 @@ function drawLuck(body, controls) {
   tabs(body, controls, (stage, c) => {
     const draws = [...c.draws].filter(known).sort((a, b) => a - b), upper = draws[Math.floor(0.95 * draws.length)];
     const [low, high] = padded(extent([draws, known(c.value) ? [c.value] : []]), 0.05), width = (high - low) / BINS;
-    const share = /return/.test(c.measure), axis = share ? percentAxis : fixed, text = share ? v => percent(v) : v => fixed(v);
+    const [axis, text] = /return/.test(c.measure) ? [percentAxis, v => percent(v)] : [fixed, v => fixed(v)];
     const edge = i => low + i * width, bin = v => Math.min(BINS - 1, Math.max(0, Math.floor((v - low) / width)));
     const tally = new Array(BINS).fill(0);
     draws.forEach(v => tally[bin(v)]++);

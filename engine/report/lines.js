@@ -20,7 +20,7 @@ function drawEquity(body, {time, curves}) {
   };
   const host = h("div");
   const chart = new Chart(host, {
-    label: "Growth of one unit and drawdown", zoomable: true, least: 20 * (time[1] - time[0]),
+    label: "Growth of one unit and drawdown", zoomable: true, least: 20 * (time[1] - time[0]) || 1,
     domain: [time[0], time[time.length - 1]], ticks: ([a, b], most) => timeTicks(a, b, most),
     panels: [
       {share: 3, zero: 1, log: () => log, title: "growth of 1, after costs", format: fixed,

@@ -116,6 +116,8 @@ class Trades(TypedDict, total=False):
         Why the trade was taken, in words.
     ambiguous : Numbers
         1 where stop and target lay in one bar and the stop was assumed.
+    note : str
+        Said above the list, such as that only the newest trades are in it.
     """
 
     name: Required[str]
@@ -136,3 +138,4 @@ class Trades(TypedDict, total=False):
     audit: Numbers
     reason: Coded
     ambiguous: Numbers
+    note: str

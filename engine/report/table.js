@@ -7,8 +7,9 @@ const ROW = 30;
 class SortTable {
   constructor(host, columns, rows, options = {}) {
     Object.assign(this, {host, columns, rows, options, by: null, down: true, shownFrom: -1});
-    this.heads = columns.map(({name, title, words}, i) => h("th", {title: title ?? name, scope: "col", className: words ? "text" : ""},
-      h("button", {type: "button", onclick: () => this.sort(i)}, name)));
+    const head = i => h("button", {type: "button", onclick: () => this.sort(i)}, columns[i].name);
+    this.heads = columns.map(({name, title, words}, i) =>
+      h("th", {title: title ?? name, scope: "col", className: words ? "text" : ""}, head(i)));
     this.body = h("tbody");
     this.box = h(options.tall ? "div.scroll.tall-table" : "div.scroll", {tabIndex: 0}, h("table.grid", {},
       options.tall && h("colgroup", {}, columns.map(c => h("col", {width: c.width}))),
@@ -70,7 +71,7 @@ const within = (text, low, high, format = fixed) => text === null ? null
 
 const MEANING = {
   Strategy: "What was traded; the mark is its colour in every chart.",
-  Rank: "Order by the lower bound of the paired difference, not by the best figure. Nothing is ranked under 30 trades or in-sample.",
+  Rank: "By the lower bound of the paired difference, not by the best figure; none under 30 trades or in-sample.",
   Trades: "Closed trades. Under 30, the other figures are mostly luck and are greyed.",
   Return: "Net return over the whole span, all costs paid.",
   Sharpe: "Mean over spread of daily net returns, per year; below it its 95 % interval.",
@@ -78,7 +79,7 @@ const MEANING = {
   "Max DD": "Deepest fall of equity from its peak.",
   "Win rate": "Share of trades that earned more than their costs; below it its 95 % interval.",
   "Break-even": "Win rate at which these barriers and costs neither earn nor lose.",
-  "bp a trade": "Expectancy: mean net result of a trade in basis points (0.01 %) of what was traded; below it its 95 % interval.",
+  "bp a trade": "Expectancy: mean net result of a trade in basis points (0.01 %) of its size; below it its 95 % interval.",
   Fees: "Fees, slippage and funding paid, as a share of the starting equity.",
   Exposure: "Share of bars with a position.",
 };

@@ -40,7 +40,7 @@ function drawTrades(body, books) {
     table.show(kept);
     summary.replaceChildren(...tally(kept, all.length));
   });
-  put(body, h("div.tools", {}, filters), summary, table.host);
+  put(body, h("div.tools", {}, filters), books.map(book => book.note && hint(book.note)), summary, table.host);
 }
 
 function tradeFilters(books, apply) {
@@ -84,8 +84,9 @@ function tradeEvidence(book, i) {
   facts(said, [
     ["decided at the close of", stamp(book.wish_time?.[i])],
     ["entry", at(book.entry_time, book.entry_price)], ["exit", at(book.exit_time, book.exit_price)],
-    ["target", price(book.target?.[i])], ["stop", price(book.stop?.[i])], ["p", share("p")], ["confidence", share("confidence")],
-    ["turbulent", share("belief")], ["auditor", share("audit")], ["why taken", coded(book.reason, i)],
+    ["target", price(book.target?.[i])], ["stop", price(book.stop?.[i])],
+    ["p", share("p")], ["confidence", share("confidence")], ["turbulent", share("belief")],
+    ["auditor", share("audit")], ["why taken", coded(book.reason, i)],
   ]);
   return [h("h3", {}, swatch(book.name), `${book.name}, trade ${i + 1} of ${book.ret.length}: `,
     `${book.side[i] > 0 ? "long" : "short"}, `, h(`span.${token}-text`, {}, result),
