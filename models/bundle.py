@@ -19,7 +19,7 @@ from engine.rules import Rules
 from engine.signals import Evidence
 from models.auditor import Auditor, feature_inputs
 from models.calibration import ConfidenceTable
-from models.evidence import OOS, compute_evidence, read_stored
+from models.evidence import OOS, compute_evidence, predict_rows, read_stored
 from models.folder import check_files, check_others, read_file, read_manifest
 from models.manifest import Manifest
 from models.predictor import Predictor
@@ -27,6 +27,7 @@ from models.regime import RegimeModel
 
 BUNDLES = Path(__file__).parent / "bundles"
 PREDICTOR, REGIME, AUDITOR = "predictor.onnx", "regime.json", "auditor.json"
+BASELINE = "baseline.onnx"  # the last-bar logistic, a control; not every bundle has one
 REMEMBERED = 4  # evidences kept per bundle: strategies of one comparison ask about the same bars
 
 
@@ -123,6 +124,18 @@ class Bundle:
         """
         self._check_market(bars)
         return read_stored(self, read_file(self.folder, self.manifest, OOS), bars)
+
+    def baseline_rank(self, bars: Bars) -> NDArray[np.float64] | None:
+        """Return the confidence of the last-bar logistic at each close, shape (n,); None if none was shipped."""
+        levels = self.manifest.predictor.get("baseline_levels")
+        if levels is None or BASELINE not in self.manifest.files:
+            return None
+        self._check_market(bars)
+        graph = read_file(self.folder, self.manifest, BASELINE)
+        where = f"bundle {self.manifest.name}: {BASELINE}"
+        predictor = Predictor(graph, self.manifest.window, len(self.manifest.features), where)
+        p_up = predict_rows(self, predictor, bars)
+        return ConfidenceTable(np.array(levels, np.float64)).rank(p_up)
 
     def _check_market(self, bars: Bars) -> None:
         market = self.manifest.market

@@ -19,7 +19,10 @@ from models.manifest import parse_time
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
+    from models.predictor import Predictor
 
+Floats32 = NDArray[np.float32]
+Runs = NDArray[np.int64]
 OOS = "oos.parquet"
 
 
@@ -33,10 +36,7 @@ def compute_evidence(bundle: Bundle, bars: Bars, since: int = 0) -> Evidence:
     columns = dict(zip(names, feature_matrix(bars, names).T, strict=True))
     unit, run = atr(bars), clear_run(bars)
     window = _pick(columns, bundle.manifest.feature_names, len(bars)).astype(np.float32)
-    known = np.asarray(np.isfinite(window).all(axis=1))
-    ready = (streak(known) >= bundle.manifest.window) & (run >= bundle.clear_bars) & (unit > 0.0)
-    ready[: max(since, 0)] = False
-    rows = np.flatnonzero(ready)
+    rows = ready_rows(bundle, window, unit, run, since)
 
     seen = _pick(columns, bundle.regime_model.features, len(bars))
     seen[run < feature_lookback(bundle.regime_model.features)] = np.nan  # computed across a gap: not what it says
@@ -53,6 +53,23 @@ def compute_evidence(bundle: Bundle, bars: Bars, since: int = 0) -> Evidence:
     audit = np.full(len(bars), np.nan)
     audit[rows[complete]] = bundle.auditor.probability(inputs[complete])
     return Evidence(p_up=p_up, lean=lean, rank=rank, belief=belief, audit=audit, atr=unit)
+
+
+def ready_rows(bundle: Bundle, window: Floats32, unit: Floats, run: Runs, since: int = 0) -> Runs:
+    """Return the rows that can be predicted: no gap, every feature of the window known, a market that moved."""
+    known = np.asarray(np.isfinite(window).all(axis=1))
+    ready = (streak(known) >= bundle.manifest.window) & (run >= bundle.clear_bars) & (unit > 0.0)
+    ready[: max(since, 0)] = False
+    return np.flatnonzero(ready)
+
+
+def predict_rows(bundle: Bundle, predictor: Predictor, bars: Bars) -> Floats:
+    """Return what another predictor over the bundle's own window says at each close; NaN where it cannot."""
+    window = feature_matrix(bars, bundle.manifest.feature_names).astype(np.float32)
+    rows = ready_rows(bundle, window, atr(bars), clear_run(bars))
+    p_up = np.full(len(bars), np.nan)
+    p_up[rows] = predictor.probabilities(window, rows)
+    return p_up
 
 
 def read_stored(bundle: Bundle, raw: bytes, bars: Bars) -> Evidence:

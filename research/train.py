@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from engine.bars import Bars, Floats
-from models.bundle import load_bundle
+from engine.errors import UsageError
+from models.bundle import BASELINE, load_bundle
 from models.folder import write_bundle
+from models.manifest import MANIFEST
 from research.assemble import Parts, bundle_files, check_bundle, describe, served_table
 from research.calibrate import fit_line
 from research.checkpoints import Checkpoints, run_key
@@ -62,11 +64,15 @@ def train(
 
     Raises
     ------
+    UsageError
+        If the folder holds something that is no bundle.
     DataError
         If the bars are too few or a network cannot learn from them.
     ModelMismatch
         If the exported graph differs from the trained one; nothing is written then.
     """
+    if out_dir.exists() and any(out_dir.iterdir()) and not (out_dir / MANIFEST).exists():
+        raise UsageError(f"{out_dir} holds files but no {MANIFEST}; name a new folder for the bundle")
     study = make_study(config, bars)
     parts = Checkpoints(run_dir, run_key(config, bars), resume)
     steps = Steps(progress)
@@ -81,12 +87,15 @@ def train(
     steps.begin("auditor and regimes", 0.5)
     audits, events, audit_notes = audit_forecasts(study, forecasts)
     fitted, regime_notes, parity = fit_served(study, finals[choice.kind], events)
+    baseline = fit_baseline(study, finals.get("logistic"))
     chosen = {"chosen_by": choice.reason, "forced": bool(config.force)}
     chosen |= {"candidates": candidates_table(finals, choice), "seed_losses": spread}
     metrics = measure(study, forecasts, audits, fitted)
     metrics |= {"parity": parity, "regime": regime_notes}
+    if baseline is not None:
+        chosen |= {"baseline_levels": served_table(study, baseline).levels.tolist()}
     page = describe(study, fitted, chosen, metrics)
-    files = bundle_files(study, fitted, forecasts, audits)
+    files = bundle_files(study, fitted, forecasts, audits) | ({} if baseline is None else {BASELINE: baseline})
     ship(study, fitted, page, files, out_dir)
     write_report(run_dir, page, {"folds": fold_notes, "auditors": audit_notes, "resumed": parts.resumed})
     steps.end()
@@ -106,8 +115,9 @@ def walk(study: Study, kind: str, parts: Checkpoints, steps: Steps) -> tuple[lis
             parts.save(name, pack(forecast), note)
         else:
             forecast, note = unpack(found[0]), found[1]
-        forecasts.append(forecast)
-        notes.append(note)
+        if len(forecast.rows):  # an outage may leave a fold nothing to predict
+            forecasts.append(forecast)
+            notes.append(note)
         steps.end()
     return forecasts, notes
 
@@ -125,6 +135,18 @@ def fit_served(study: Study, final: Final, events: AuditEvents) -> tuple[Parts, 
     table = served_table(study, graph)
     parts = Parts(final.model.kind, graph, line, table, regime, auditor, break_even(events), events)
     return parts, regime_notes, parity
+
+
+def fit_baseline(study: Study, final: Final | None) -> bytes | None:
+    """Return the graph of the last-bar logistic, the control that every comparison shows, if it was a candidate."""
+    if final is None:
+        return None
+    rows, config = judged_rows(study), study.config
+    weights = study.examples.uniqueness(rows)
+    line = fit_line(
+        final.model.logits(study.examples, rows), study.examples.y[rows], weights, config.calibration.method
+    )
+    return to_onnx(final.model, line, config.window, len(study.names))
 
 
 def measure(study: Study, forecasts: list[Forecast], audits: list[Floats], fitted: Parts) -> dict[str, Any]:
