@@ -68,10 +68,11 @@ def model_confidence_set(losses: Floats, size: float = 0.05, draws: Draws | None
     draws = draws or Draws()
     values = np.asarray(losses, dtype=np.float64)
     n, k = values.shape
+    flaws = [flaw(column, LEAST_DAYS) for column in values.T] or ["there is no model"]
+    hopeless = [why for why in flaws if why and "never move" not in why]  # a constant loss can be compared
+    if hopeless:
+        return ConfidenceSet((), (), size, n, why=hopeless[0])
     excess = values - values.mean(axis=1, keepdims=True)  # what all models share says nothing about any
-    why = "" if np.isfinite(values).all() and n >= LEAST_DAYS and k else flaw(values.ravel(), LEAST_DAYS * max(k, 1))
-    if why:
-        return ConfidenceSet((), (), size, n, why=why)
     moving = [j for j in range(k) if not flaw(excess[:, j])]
     block, means = float(n), np.tile(excess.mean(axis=0), (draws.resamples, 1))
     if moving:

@@ -69,5 +69,6 @@ def drawdown_range(returns: Floats, draws: Draws | None = None) -> DrawdownRange
         return DrawdownRange(observed, n=len(series), why=why)
     block = common_block(series[:, None], draws)
     falls = resample_drawdowns(growth, 1.0 / block, draws.seed, draws.resamples)
+    deeper = float((falls > observed + 1e-12).mean())  # a resample may hold the very same fall
     median, deep, deepest = (float(q) for q in np.quantile(falls, [0.5, 0.95, 0.99]))
-    return DrawdownRange(observed, median, deep, deepest, float((falls > observed).mean()), len(series), block)
+    return DrawdownRange(observed, median, deep, deepest, deeper, len(series), block)

@@ -11,6 +11,7 @@ from engine.errors import UsageError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+ABSURD = 1e100  # squares of returns beyond it would overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Interval:
 
 
 def flaw(values: Floats, least: int = 2) -> str:
-    """Return why a sample cannot be used (too few, NaN or infinite values, no movement), or an empty string.
+    """Return why a sample cannot be used (too few, not finite, absurd, no movement), or an empty string.
 
     Parameters
     ----------
@@ -120,6 +121,9 @@ def flaw(values: Floats, least: int = 2) -> str:
     bad = len(values) - int(np.isfinite(values).sum())
     if bad:
         return f"{bad} of {len(values)} values are not finite"
-    if np.ptp(values) <= 1e-14 * float(np.abs(values).max()):
+    size = float(np.abs(values).max())
+    if size > ABSURD:
+        return f"the {len(values)} values reach {size:.0e}"
+    if np.ptp(values) <= max(1e-14 * size, 1.0 / ABSURD):
         return f"the {len(values)} values never move"
     return ""

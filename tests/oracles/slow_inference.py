@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -18,13 +18,10 @@ def influence(x):
     return z - 0.5 * sharpe(x) * (z * z - 1.0)
 
 
-def block_error(x, days, statistic_influence):
-    """Standard error of a statistic on resampled days, from the sums over the resample's own blocks."""
-    n = len(days)
-    moves = statistic_influence(x[days])
-    starts = [0] + [i for i in range(1, n) if days[i] != (days[i - 1] + 1) % n]
-    ends = [*starts[1:], n]
-    return math.sqrt(sum(moves[a:b].sum() ** 2 for a, b in zip(starts, ends, strict=True))) / n
+def block_error(moves, begin, end):
+    """Standard error of a statistic on resampled days, from the sums of its influence over the blocks drawn."""
+    edges = np.concatenate(([0], np.cumsum(end - begin)))
+    return math.sqrt(sum(moves[a:b].sum() ** 2 for a, b in pairwise(edges))) / len(moves)
 
 
 def long_run_variance(x, block):
