@@ -92,6 +92,7 @@ def choose(y: Floats, forecasts: dict[str, Floats], block: int, force: str = "")
 
     Examples
     --------
+    >>> import numpy as np
     >>> y = np.tile([0.0, 1.0], 500)
     >>> told = {"logistic": np.full(1000, 0.5), "trees": 0.5 + 0.4 * (y - 0.5)}
     >>> choose(y, told, block=10).kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import tomllib
 import types
 from collections.abc import Mapping
@@ -92,9 +93,8 @@ class TrainConfig:
     @property
     def rules(self) -> Rules:
         """The terms of a trade under this configuration."""
-        terms = {"fee": self.costs.fee, "maker_fee": self.costs.maker_fee, "slippage": self.costs.slippage}
-        exposure = min(0.95, 0.999 / (1.0 + self.costs.fee + self.costs.slippage))
-        return Rules(self.barriers.k_up, self.barriers.k_down, self.barriers.hold, exposure=exposure, **terms)
+        b, c = self.barriers, self.costs
+        return Rules(b.k_up, b.k_down, b.hold, c.fee, c.maker_fee, c.slippage)
 
     @property
     def embargo(self) -> int:
@@ -110,6 +110,12 @@ def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
     c, b, f = config, config.barriers, config.folds
     named = {*CANDIDATES}
     return [
+        (
+            "name",
+            re.fullmatch(r"([a-z0-9][a-z0-9.-]{0,99})?", c.name) is not None,
+            "lower-case letters, digits, . -",
+            c.name,
+        ),
         ("sides", c.sides in (("long",), ("long", "short")), '["long"] or ["long", "short"]', c.sides),
         ("window", 2 <= c.window <= 512, "in 2..512", c.window),
         ("candidates", bool(c.candidates) and {*c.candidates} <= named, f"some of {CANDIDATES}", c.candidates),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.barriers import label_barriers
 from engine.bars import Bars, Floats
+from engine.errors import DataError
 from research.config import TrainConfig
 from research.weights import Rows, sample_weights, uniqueness
 
@@ -84,7 +85,16 @@ class Examples:
         return uniqueness(rows + 1, self.end[rows])
 
     def split(self, train: Rows, inner: Rows) -> Split:
-        """Return the split with the weights of each side."""
+        """Return the split with the weights of each side.
+
+        Raises
+        ------
+        DataError
+            If the labels of a side are all alike: nothing can be learned from or judged on them.
+        """
+        for side, rows in (("training", train), ("inner validation", inner)):
+            if len(set(self.y[rows])) < 2:
+                raise DataError(f"all {len(rows)} labels of the {side} rows are alike; bring more or livelier history")
         return Split(
             train,
             inner,

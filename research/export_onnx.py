@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,9 @@ def to_onnx(model: Model, line: Line, window: int, features: int) -> bytes:
     if isinstance(model, NeuralModel):
         proto = _neural_graph(model, line, window, features)
     else:
-        nodes, constants = (_linear_nodes if isinstance(model, LinearModel) else _tree_nodes)(model, window, features)
-        proto = _close(nodes, constants, line, (BATCH, window, features))
+        assert isinstance(model, LinearModel | TreeModel)
+        made = _linear_nodes(model, window) if isinstance(model, LinearModel) else _tree_nodes(model, window, features)
+        proto = _close(*made, line, (BATCH, window, features))
     onnx.checker.check_model(proto)
     return proto.SerializeToString(deterministic=True)
 
@@ -63,7 +65,7 @@ def check_parity(graph: bytes, model: Model, examples: Examples, rows: Rows) -> 
     return worst
 
 
-def _linear_nodes(model: LinearModel, window: int, features: int) -> tuple[list[Any], dict[str, Any]]:
+def _linear_nodes(model: LinearModel, window: int) -> tuple[list[Any], dict[str, Any]]:
     constants = {
         "last": np.array(window - 1, np.int64),
         "mean": model.mean.astype(np.float32),
@@ -163,16 +165,18 @@ def _neural_graph(model: NeuralModel, line: Line, window: int, features: int) ->
             logit = model.log_odds(window)
             return logit, torch.sigmoid(line.a * logit + line.b)
 
-    program = torch.onnx.export(
-        Served().eval(),
-        (torch.zeros(BATCH, window, features),),
-        input_names=["window"],
-        output_names=["logit", "p"],
-        opset_version=OPSET,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the exporter's own, about its own parts
+        program = torch.onnx.export(
+            Served().eval(),
+            (torch.zeros(BATCH, window, features),),
+            input_names=["window"],
+            output_names=["logit", "p"],
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     assert program is not None
     return _without_traces(program.model_proto)
 

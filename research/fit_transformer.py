@@ -185,7 +185,7 @@ class _Run:
                     f"{self.failed} of {self.done} training steps had no finite loss; lower transformer.rate"
                 )
             return
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimiser.step()
         self.schedule.step()

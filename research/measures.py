@@ -199,17 +199,17 @@ def logistic_line(
     weights : float64 array of shape (n,), optional
         How many independent rows each row is worth.
     prior : float64 array of shape (2,), optional
-        Precisions of a normal prior around slope 1 and intercept 0: what is believed before any row.
+        Precisions of a normal prior around slope 0 and intercept 0: no skill is believed before any row.
     slope_only : bool
         Keep the intercept at 0: temperature scaling.
     """
     w = np.ones(len(x)) if weights is None else weights
     design = np.column_stack([x, np.zeros(len(x)) if slope_only else np.ones(len(x))])
     precision = np.diag((np.zeros(2) if prior is None else prior) + TINY * w.sum() + [0.0, float(slope_only)])
-    line, believed = np.array([1.0, 0.0]), np.array([1.0, 0.0])
+    line = np.array([1.0, 0.0])
     for _ in range(100):
         p = expit(np.clip(design @ line, -40.0, 40.0))
-        gradient = design.T @ (w * (y - p)) - precision @ (line - believed)
+        gradient = design.T @ (w * (y - p)) - precision @ line
         curvature = (design * (w * p * (1.0 - p))[:, None]).T @ design + precision
         step = np.linalg.solve(curvature, gradient)
         line = line + np.clip(step, -5.0, 5.0)

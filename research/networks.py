@@ -43,6 +43,8 @@ class Scaler(nn.Module):
     """Development moments as buffers: raw features in, standard ones out, winsorised at five deviations."""
 
     LIMIT = 5.0
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()

@@ -99,12 +99,12 @@ class Study:
 
 
 def make_study(config: TrainConfig, bars: Bars) -> Study:
-    """Return features, labels and zones of some bars.
+    """Return features, labels and zones of some bars, once it is known that every fold can be fitted.
 
     Raises
     ------
     DataError
-        If the bars are too few for the zones.
+        If the bars are too few for the zones or a fold, or labels are all alike.
     UsageError
         For a feature nobody registered.
     """
@@ -114,9 +114,9 @@ def make_study(config: TrainConfig, bars: Bars) -> Study:
     regime = feature_matrix(bars, config.regime.features)
     regime[run < feature_lookback(config.regime.features)] = np.nan
     clear = max(config.window + feature_lookback(names), feature_lookback(config.regime.features))
-    known = np.isfinite(features).all(axis=1)
+    known = np.asarray(np.isfinite(features).all(axis=1))
     decidable = (_streak(known) >= config.window) & (run >= clear) & (unit > 0.0)
-    return Study(
+    study = Study(
         bars=bars,
         config=config,
         names=tuple(names),
@@ -128,6 +128,10 @@ def make_study(config: TrainConfig, bars: Bars) -> Study:
         development=zones.rows(bars, "development"),
         validation=zones.rows(bars, "validation"),
     )
+    for fold in (study.final_fold(), *study.folds()):
+        study.examples.split(fold.train, fold.inner)
+    study.examples.split(*(study.examples.between(study.validation.start, study.stop),) * 2)
+    return study
 
 
 def _streak(flags: NDArray[np.bool_]) -> Rows:

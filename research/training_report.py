@@ -119,7 +119,7 @@ def _candidates(candidates: Sequence[dict[str, Any]], spread: Sequence[float]) -
 
 
 def _auditor(told: dict[str, Any], since: Any) -> Table:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("trades it learned from", f"{told['events']} (n_eff {told.get('n_eff', 0.0):.0f})"),
         (
             "kind",
@@ -143,7 +143,7 @@ def _auditor(told: dict[str, Any], since: Any) -> Table:
 
 
 def _regimes(told: dict[str, Any]) -> Table:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             row["role"],
             f"{row['volatility']:.3%}",

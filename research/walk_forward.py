@@ -90,8 +90,8 @@ def audit_events(study: Study, forecasts: Sequence[Forecast]) -> AuditEvents:
         inputs = _inputs(study, forecast)
         fires = (forecast.rank >= study.config.thresholds.audited) & np.isfinite(net) & np.isfinite(inputs).all(axis=1)
         fires &= (end >= 0) & (end < study.stop)
-        who = (np.full(fires.sum(), number) for number in (forecast.number, forecast.fence))
-        parts.append(AuditEvents(forecast.rows[fires], end[fires], *who, inputs[fires], net[fires]))
+        fold, fence = (np.full(fires.sum(), number) for number in (forecast.number, forecast.fence))
+        parts.append(AuditEvents(forecast.rows[fires], end[fires], fold, fence, inputs[fires], net[fires]))
     return AuditEvents(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -124,7 +124,7 @@ def audit_forecasts(
 
 
 def _inputs(study: Study, forecast: Forecast) -> NDArray[np.float32]:
-    opinions = {"p_up": forecast.p_up, "rank": forecast.rank, "lean": forecast.lean}
+    opinions: dict[str, NDArray[Any]] = {"p_up": forecast.p_up, "rank": forecast.rank, "lean": forecast.lean}
     return audit_inputs(study.auditor_inputs, opinions, forecast.belief, study.features[forecast.rows])
 
 
@@ -135,5 +135,5 @@ def pack(forecast: Forecast) -> dict[str, NDArray[Any]]:
 
 def unpack(arrays: dict[str, NDArray[Any]]) -> Forecast:
     """Return the forecast that plain arrays describe."""
-    whole = {name: int(arrays[name]) for name in ("number", "fence")}
-    return Forecast(**{**arrays, **whole})
+    number, fence, *columns = (arrays[name] for name in Forecast._fields)
+    return Forecast(int(number), int(fence), *columns)

@@ -1,0 +1,169 @@
+"""The network and its losses: what they compute, and that they compute it again."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import DataError
+from research.config import TrainConfig, parse_config
+from research.events import Examples, Split
+from research.fit_transformer import NeuralModel, fit_transformer, sizes_of
+from research.losses import binary_loss, focal_loss, focal_minimiser, recovered_logit
+from research.networks import Encoder, Scaler, Sizes
+
+SIZES = Sizes(window=8, features=3, width=16, layers=2, heads=2, feedforward=32, dropout=0.0)
+
+
+def encoder(seed: int = 0) -> Encoder:
+    torch.manual_seed(seed)
+    return Encoder(SIZES, Scaler(torch.zeros(3), torch.ones(3)), 0.5).eval()
+
+
+def dice(n: int = 600, planted: float = 0.0, seed: int = 0) -> Examples:
+    """Return features from dice, with labels that may follow the last bar's first feature."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.standard_normal((n, 3)).astype(np.float32)
+    y = (rng.random(n) < 1 / (1 + np.exp(-planted * matrix[:, 0]))).astype(float)
+    decidable = np.arange(n) >= 7
+    return Examples(matrix, 8, decidable, y, np.arange(n) + 1, np.zeros((n, 2)))
+
+
+def settings(**transformer) -> TrainConfig:
+    base = {"width": 16, "feedforward": 32, "dropout": 0.0, "stride": 1, "batch": 64, "epochs": 3}
+    return parse_config({"window": 8, "threads": 1, "trees": {"lags": [0]}, "transformer": base | transformer})
+
+
+def halves(examples: Examples) -> Split:
+    rows = examples.rows
+    return examples.split(rows[: len(rows) // 2], rows[len(rows) // 2 :])
+
+
+def test_64_samples_can_be_learned_by_heart():
+    examples = dice(80)
+    rows = examples.rows[:64]
+    config = settings(epochs=150, patience=150, rate=0.01, decay=0.0, warmup=0.05)
+    model, _ = fit_transformer(examples, examples.split(rows, rows), config)
+    p = torch.sigmoid(torch.from_numpy(model.logits(examples, rows)))
+    assert float(torch.nn.functional.binary_cross_entropy(p, torch.from_numpy(examples.y[rows]))) < 0.01
+
+
+def test_rows_of_a_batch_do_not_see_each_other():
+    windows, order = torch.randn(12, 8, 3), torch.randperm(12)
+    with torch.no_grad():
+        told = encoder()(windows)
+        torch.testing.assert_close(encoder()(windows[order]), told[order], atol=1e-6, rtol=0)
+        windows[1:] = 99.0
+        torch.testing.assert_close(encoder()(windows)[0], told[0], atol=1e-6, rtol=0)
+
+
+def test_the_order_of_bars_matters_because_positions_are_learned():
+    windows = torch.randn(5, 8, 3)
+    mixed = torch.cat([windows[:, :7].flip(1), windows[:, 7:]], dim=1)
+    network = encoder()
+    with torch.no_grad():
+        assert not torch.allclose(network(windows), network(mixed), atol=1e-4)
+        network.position.zero_()
+        torch.testing.assert_close(network(windows), network(mixed), atol=1e-5, rtol=0)
+
+
+def test_the_last_layer_computes_what_a_whole_one_would_at_the_last_bar():
+    network, windows = encoder(), torch.randn(4, 8, 3)
+    with torch.no_grad():
+        short = network(windows)
+        network.layers[-1].last = False
+        torch.testing.assert_close(network(windows), short, atol=1e-6, rtol=0)
+
+
+def test_the_number_of_parameters_is_the_formulas():
+    assert sum(p.numel() for p in encoder().parameters()) == SIZES.parameters
+
+
+def test_it_starts_at_the_base_rate():
+    network = Encoder(SIZES, Scaler(torch.zeros(3), torch.ones(3)), 0.2)
+    with torch.no_grad():
+        told = float(torch.sigmoid(network(torch.zeros(1, 8, 3))))
+    assert told == pytest.approx(0.2, abs=0.05)
+
+
+def test_the_same_seed_gives_the_same_network_and_another_another():
+    examples = dice(200)
+    first, again = (fit_transformer(examples, halves(examples), settings(dropout=0.2))[0] for _ in range(2))
+    other, _ = fit_transformer(examples, halves(examples), settings(dropout=0.2), None, 1)
+    for name, value in first.state().items():
+        np.testing.assert_array_equal(value, again.state()[name])
+    assert not np.array_equal(first.state()["head.weight"], other.state()["head.weight"])
+
+
+def test_training_leaves_torch_as_it_was():
+    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.random.get_rng_state())
+    fit_transformer(dice(120), halves(dice(120)), settings(epochs=1))
+    assert torch.get_num_threads() == before[0]
+    assert torch.are_deterministic_algorithms_enabled() == before[1]
+    torch.testing.assert_close(torch.random.get_rng_state(), before[2])
+
+
+@pytest.mark.parametrize("loss", ["bce", "focal"])
+def test_a_planted_edge_is_found_and_its_probabilities_are_the_truth(loss):
+    examples = dice(3000, planted=1.0)
+    model, _ = fit_transformer(examples, halves(examples), settings(epochs=8, rate=0.004, loss=loss))
+    rows = examples.rows
+    line = np.polyfit(examples.matrix[rows, 0], model.logits(examples, rows), 1)
+    assert line[0] == pytest.approx(1.0, abs=0.35)
+
+
+def test_a_saved_network_says_the_same():
+    examples = dice(200)
+    model, _ = fit_transformer(examples, halves(examples), settings(epochs=1))
+    again = NeuralModel.restore(model.state(), settings(epochs=1))
+    np.testing.assert_array_equal(model.logits(examples, examples.rows), again.logits(examples, examples.rows))
+
+
+def test_steps_without_a_finite_loss_are_skipped_and_counted_and_many_refuse():
+    examples = dice(800)
+    examples.matrix[20] = np.nan  # seven of the windows hold it, none ends there
+    row = np.arange(800)
+    bare = dataclasses.replace(examples, decidable=examples.decidable & (row != 20) & (row % 4 != 0))
+    split = bare.split(bare.rows[:400], bare.rows[420:])
+    _, notes = fit_transformer(bare, split, settings(batch=2, epochs=1))
+    assert 1 <= notes["failed_steps"] <= 7
+    examples.matrix[:400:4] = np.nan
+    with pytest.raises(DataError, match=r"training steps had no finite loss; lower transformer.rate"):
+        fit_transformer(bare, split, settings(batch=2, epochs=1))
+
+
+def test_windows_are_gathered_and_end_at_their_row():
+    examples = dice(50)
+    windows = examples.windows(np.array([7, 30]))
+    np.testing.assert_array_equal(windows[1], examples.matrix[23:31])
+    np.testing.assert_array_equal(examples.lagged(np.array([30]), (0, 2)), examples.matrix[[30, 28]].reshape(1, -1))
+
+
+def test_focal_output_means_another_probability():
+    truth = np.array([0.05, 0.2, 0.5, 0.6, 0.75, 0.9, 0.95, 0.99])
+    told = [0.2502, 0.3734, 0.5, 0.5378, 0.6012, 0.6942, 0.7498, 0.8464]
+    np.testing.assert_allclose(focal_minimiser(truth, 2.0), told, atol=5e-5)  # METHODS 2.14
+
+
+def test_the_closed_form_undoes_what_minimising_the_focal_loss_does():
+    for truth in (0.1, 0.3, 0.5, 0.8, 0.95):
+        grid = torch.linspace(-6, 6, 24_001, dtype=torch.float64)
+        ones, zeros = torch.ones_like(grid), torch.zeros_like(grid)
+        expected = truth * focal_loss(grid, ones, 2.0) + (1 - truth) * focal_loss(grid, zeros, 2.0)
+        best = grid[expected.argmin()]
+        assert float(torch.sigmoid(recovered_logit(best, 2.0))) == pytest.approx(truth, abs=2e-4)
+
+
+def test_focal_loss_without_focus_is_the_cross_entropy_and_its_gradient_is_right():
+    logits = torch.tensor([-3.0, 0.1, 4.0, 30.0], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(focal_loss(logits, y, 0.0), binary_loss(logits, y))
+    assert torch.autograd.gradcheck(lambda z: focal_loss(z, y, 2.0), (logits,))
+    assert torch.isfinite(recovered_logit(torch.tensor([-80.0, 80.0]), 2.0)).all()
+
+
+def test_the_shape_follows_the_configuration():
+    assert sizes_of(settings(), 3) == SIZES
