@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.bars import Bars, format_time
-from engine.controls import hold
+from engine.bars import Bars, Floats, format_time
+from engine.controls import breakout, cash, hold, matched_hold, no_model
 from engine.errors import DataError
 from engine.rules import Rules
-from engine.score import Score, score
+from engine.score import Score, daily_returns, score
 from engine.signals import FIRST_VETO, NO_EVIDENCE, Signals, Strategy, Verdicts
 from engine.simulate import Result, simulate
 
@@ -141,7 +141,7 @@ def compare_strategies(
     Parameters
     ----------
     strategies : sequence of (kind, Strategy)
-        Kind is ``profile`` or ``grid``; order is kept.
+        Kind is ``profile``, ``grid`` or ``control``; order is kept.
     bars : Bars
         History up to the end of the stretch compared.
     rules : Rules
@@ -167,9 +167,39 @@ def compare_strategies(
     for kind, strategy in strategies:
         signals = strategy.signals(bars)[rows]
         lines.append(_line(kind, strategy.name, terms_of(strategy), signals, simulate(stretch, signals, rules), share))
-    held = hold(stretch, rules)
-    lines.append(Row("Buy and hold", CONTROL, {}, None, held, score(held), 0.0))
+    atr = strategies[0][1].signals(bars).atr[rows] if strategies else np.full(len(stretch), np.nan)
+    lines += controls(stretch, atr, rules, lines)
     return Comparison(stretch, rules, zone, tuple(lines), {})
+
+
+def controls(bars: Bars, atr: Floats, rules: Rules, lines: Sequence[Row]) -> list[Row]:
+    """Return what needs no model: cash, holding, holding at a profile's volatility, every event, a breakout.
+
+    Parameters
+    ----------
+    bars : Bars
+        The stretch compared.
+    atr : float64 array of shape (n,)
+        The barriers' unit at each close.
+    rules : Rules
+        Costs, barriers and size.
+    lines : sequence of Row
+        The strategies, for the volatility to match.
+    """
+    risks = [float(np.std(daily_returns(row.result)[1], ddof=1)) for row in lines if row.kind == PROFILE]
+    matched = matched_hold(bars, rules, max(risks, default=None))
+    found = [
+        ("Cash", cash(bars, rules)),
+        ("Buy and hold", hold(bars, rules)),
+        ("Vol-matched hold", matched),
+        ("No model", no_model(bars, atr, rules)),
+        ("Donchian breakout", breakout(bars, atr, rules)),
+    ]
+    return [_control(name, result) for name, result in found if result is not None]
+
+
+def _control(name: str, result: Result) -> Row:
+    return Row(name, CONTROL, {}, None, result, score(result), 0.0)
 
 
 def terms_of(strategy: Strategy) -> dict[str, Any]:

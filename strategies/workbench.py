@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.bars import Bars, format_time
-from engine.compare import GRID, PROFILE, Comparison, compare_strategies
+from engine.compare import CONTROL, GRID, PROFILE, Comparison, compare_strategies
+from engine.controls import wishing
 from engine.errors import DataError, UsageError, unknown
-from engine.signals import Evidence, Strategy, Verdicts
+from engine.signals import Evidence, Signals, Strategy, Verdicts
 from engine.zones import ZONES
 
 if TYPE_CHECKING:
@@ -83,6 +84,25 @@ def find_stretch(bundle: Bundle, bars: Bars, zone: str) -> Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class LastBar:
+    """The control that knows the last bar alone: the bundle's logistic, at a threshold, without gates."""
+
+    bundle: Bundle
+    cut: float
+    name: str = "Last-bar logistic"
+
+    @property
+    def memory(self) -> int:
+        return self.bundle.memory
+
+    def signals(self, bars: Bars, since: int = 0) -> Signals:
+        """Return long wishes where the logistic's confidence reaches the threshold."""
+        rank = self.bundle.baseline_rank(bars)
+        side = np.zeros(len(bars), np.int8) if rank is None else (rank >= self.cut).astype(np.int8)
+        return wishing(side, self.bundle.evidence(bars).atr)
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A strategy that decides from recorded evidence instead of asking its models again."""
 
@@ -105,14 +125,17 @@ class Recorded:
         return self.strategy.signals_from(self.evidence)
 
 
-def lineup(bundle: Bundle, mode: str) -> Sequence[tuple[str, Strategy]]:
+def lineup(bundle: Bundle, mode: str) -> list[tuple[str, Strategy]]:
     """Return the three profiles and the gate grid between them, profiles first, nothing twice."""
     from strategies import PROFILES, gate_grid, make_strategy
 
     profiles = [make_strategy(profile, bundle, mode) for profile in PROFILES]
     said = {(s.threshold, s.regime, s.auditor) for s in profiles}
     between = [s for s in gate_grid(bundle, mode) if (s.threshold, s.regime, s.auditor) not in said]
-    return [(PROFILE, s) for s in profiles] + [(GRID, s) for s in between]
+    lines: list[tuple[str, Strategy]] = [*((PROFILE, s) for s in profiles), *((GRID, s) for s in between)]
+    if "baseline_levels" in bundle.manifest.predictor:
+        lines.append((CONTROL, LastBar(bundle, bundle.manifest.thresholds["reckless"])))
+    return lines
 
 
 def find_market(bundle: Bundle, what: str | None, data_root: Path) -> Bars:
@@ -172,9 +195,9 @@ def compare_bundle(
     bundle = load_bundle(name)
     market = bars if isinstance(bars, Bars) else find_market(bundle, bars, data_root)
     stretch = find_stretch(bundle, market, zone)
-    strategies = list(lineup(bundle, mode))
+    strategies = lineup(bundle, mode)
     if stretch.evidence is not None:
-        strategies = [(kind, Recorded(s, stretch.evidence)) for kind, s in strategies]
+        strategies = [(kind, Recorded(s, stretch.evidence)) for kind, s in strategies if kind != CONTROL]
     rules = bundle.rules(**(costs or {}))
     comparison = compare_strategies(strategies, market, rules, stretch.rows, stretch.in_sample, zone)
     return replace(comparison, about=about(bundle, market, mode))

@@ -21,7 +21,7 @@ def console() -> Console:
     """Return the terminal; wide enough for a table even where no terminal is attached."""
     from rich.console import Console
 
-    return Console(width=None if Console().is_terminal else 118, highlight=False, soft_wrap=False)
+    return Console(width=None if Console().is_terminal else 120, highlight=False, soft_wrap=False)
 
 
 def number(value: float | None, style: str = ".2f", unit: str = "") -> str:
