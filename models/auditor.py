@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.bars import Floats
 from engine.errors import ModelMismatch
+from models.calibration import at_the_door
 from models.trees import parse_trees
 
 OWN_INPUTS = ("p_up", "rank", "lean")  # with belief_0, belief_1, ... what the other parts say; the rest are features
@@ -44,8 +45,8 @@ class Auditor:
             )
 
     def probability(self, rows: NDArray[np.float32]) -> Floats:
-        """Return P(earns more than its costs) for each row of an (n, inputs) float32 matrix, shape (n,)."""
-        return self.trees.probability(rows)
+        """Return P(earns more than its costs) of each row of an (n, inputs) float32 matrix, (n,), to 6 decimals."""
+        return at_the_door(self.trees.probability(rows))
 
     def contributions(self, rows: NDArray[np.float32]) -> Floats:
         """Return what each input adds to the log-odds, (n, inputs + 1), the last column being the same for all rows.

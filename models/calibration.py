@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from engine.bars import Floats
 from models.manifest import LEVELS
 
+DIGITS = 6  # float32 carries no more; decisions stay the same on machines that differ in the last bit
+
 
 def sigmoid(logit: ArrayLike) -> Floats:
     """Return the probability of a logit, without overflow at either end.
@@ -22,6 +24,11 @@ def sigmoid(logit: ArrayLike) -> Floats:
     z = np.asarray(logit, np.float64)
     small = np.exp(-np.abs(z))
     return np.where(z >= 0.0, 1.0, small) / (1.0 + small)
+
+
+def at_the_door(chances: ArrayLike) -> Floats:
+    """Return probabilities to the 6 decimals that every decision, record and report shares."""
+    return np.asarray(np.round(np.asarray(chances, np.float64), DIGITS), np.float64)
 
 
 def calibrate(logit: ArrayLike, a: float = 1.0, b: float = 0.0) -> Floats:
@@ -57,7 +64,7 @@ class ConfidenceTable:
         return ConfidenceTable(np.quantile(known[np.isfinite(known)], np.linspace(0.0, 1.0, LEVELS)))
 
     def rank(self, p: ArrayLike) -> Floats:
-        """Return the share of validation predictions below each probability, in [0, 1]; NaN stays NaN.
+        """Return the share of validation predictions below each probability, to 6 decimals; NaN stays NaN.
 
         Equal predictions share the lowest rank among them, so that rank 0.95 never admits more
         than 5 % of the validation zone, even for a model that says the same thing all day.
@@ -78,7 +85,7 @@ class ConfidenceTable:
         low, high = levels[inside - 1], levels[inside]
         share = (asked - low) / np.where(high > low, high - low, 1.0)
         out = np.where(above == 0, 0.0, np.where(above > last, 1.0, (inside - 1 + share) / last))
-        return np.where(np.isnan(asked), np.nan, out)
+        return at_the_door(np.where(np.isnan(asked), np.nan, out))
 
 
 def lean_of(p_up: Floats, sides: tuple[str, ...]) -> NDArray[np.int8]:

@@ -14,7 +14,7 @@ from engine.features import clear_run, feature_lookback, feature_matrix
 from engine.indicators import atr
 from engine.signals import Evidence
 from models.auditor import audit_inputs, feature_inputs
-from models.calibration import lean_of
+from models.calibration import at_the_door, lean_of
 from models.manifest import parse_time
 
 if TYPE_CHECKING:
@@ -83,9 +83,15 @@ def read_stored(bundle: Bundle, raw: bytes, bars: Bars) -> Evidence:
     laid = {name: np.full(len(bars), np.nan) for name in table}
     for name, column in table.items():
         laid[name][rows] = column
+    p_up, rank, audit = (at_the_door(laid[name]) for name in ("p_up", "rank", "audit"))  # exact again from float32
     lean = np.where(np.isnan(laid["lean"]), 1.0, laid["lean"]).astype(np.int8)
     belief = np.stack([laid[f"belief_{i}"] for i in range(len(bundle.regime_model.roles))], axis=1)
-    return Evidence(laid["p_up"], lean, laid["rank"], belief, laid["audit"], laid["atr"])
+    unit = np.where(np.isnan(laid["atr"]), np.nan, atr(bars))
+    if not np.allclose(unit, laid["atr"], rtol=1e-5, atol=0.0, equal_nan=True):
+        raise ModelMismatch(
+            f"bundle {bundle.manifest.name}: {OOS} recorded another ATR than this code computes; retrain"
+        )
+    return Evidence(p_up, lean, rank, belief, audit, unit)
 
 
 def _check_data(bundle: Bundle, bars: Bars) -> None:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from engine.bars import Floats
 from engine.errors import ModelMismatch, UsageError
+from models.calibration import DIGITS as DIGITS
+from models.calibration import at_the_door
 from models.threads import in_threads
 
 BATCH = 32  # fastest of 16..1024 on a transformer, and the one shape every prediction is made in
-DIGITS = 6  # float32 carries no more; identical decisions on machines that differ in the last bit
 INPUT, OUTPUTS = "window", ("logit", "p")
 
 
@@ -58,7 +59,7 @@ class Predictor:
         -------
         float64 array of shape (m,)
         """
-        return np.asarray(np.round(self.outputs(matrix, rows)[1].astype(np.float64), DIGITS), np.float64)
+        return at_the_door(self.outputs(matrix, rows)[1])
 
     def outputs(
         self, matrix: NDArray[np.float32], rows: NDArray[np.int64]
