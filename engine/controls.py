@@ -19,6 +19,7 @@ from engine.simulate import Result, simulate
 
 EVENT_ATRS = 3.0  # a move of three average ranges is an event
 BREAKOUT_BARS = 55  # the slow Donchian channel of the turtle traders
+MATCHING_STEPS = 8
 FOREVER = 1e12  # barriers no price reaches
 
 
@@ -55,11 +56,21 @@ def matched_hold(bars: Bars, rules: Rules, volatility: float | None) -> Result |
     volatility : float or None
         Standard deviation of the strategy's daily returns, not annualised.
     """
-    held = daily_returns(hold(bars, rules))[1]
-    if volatility is None or volatility <= 0.0 or len(held) < 2 or held.std(ddof=1) <= 0.0:
+    if volatility is None or volatility <= 0.0:
         return None
-    exposure = rules.exposure * volatility / float(held.std(ddof=1))
-    return hold(bars, replace(rules, exposure=min(exposure, rules.exposure)))
+    exposure, held = rules.exposure, hold(bars, rules)
+    for _ in range(MATCHING_STEPS):  # the share in the market drifts with the price, so no formula gives it
+        risk = _volatility(held)
+        if risk <= 0.0:
+            return None
+        exposure = min(exposure * volatility / risk, rules.exposure)
+        held = hold(bars, replace(rules, exposure=exposure))
+    return held
+
+
+def _volatility(result: Result) -> float:
+    returns = daily_returns(result)[1]
+    return float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
 
 
 @njit(cache=True, nogil=True)
