@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from typing import Any
 
@@ -165,6 +166,7 @@ def _neural_graph(model: NeuralModel, line: Line, window: int, features: int) ->
             logit = model.log_odds(window)
             return logit, torch.sigmoid(line.a * logit + line.b)
 
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses a package of image operators
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the exporter's own, about its own parts
         program = torch.onnx.export(
