@@ -27,6 +27,7 @@ FACTS = ("bot", "bars", "decisions", "accounts", "fills", "trades")  # what a re
 class Momentum:
     """Follows every rise and fall of 8 bars; wishes on most bars, also across gaps and while in a trade."""
 
+    least: float = 0.5  # ATRs
     memory: int = 12
     name: str = "Momentum"
 
@@ -37,7 +38,7 @@ class Momentum:
         for t in range(11, len(bars)):
             change = bars.close[t] - bars.close[t - 7]
             atr[t] = float(np.mean(bars.high[t - 11 : t + 1] - bars.low[t - 11 : t + 1]))
-            side[t] = np.sign(change) if abs(change) > 0.5 * atr[t] else 0
+            side[t] = np.sign(change) if abs(change) > self.least * atr[t] else 0
         return Signals(side, atr)
 
 
