@@ -25,7 +25,7 @@ from engine.indicators import BLOCK, atr, interleave, recursions, window_highest
 from engine.indicators.anchored import anchored_pass
 from engine.readings import EXTREME_WINDOWS
 from engine.synthetic import random_bars
-from tests.oracles.slow_features import anchored, frame_of, slow_features
+from tests.oracles.slow_features import anchored, frame_of, slow_features, slow_macd
 
 ALL = tuple(FEATURES)
 WARM = 112  # bars until the slowest recursion, ATR 28, speaks
@@ -283,6 +283,13 @@ def test_recursions_are_talib_begun_at_the_block_before(name, market):
         if t >= 250:  # until then TA-Lib's other start of the fast average is seen
             expected = anchored(market, t, BLOCK, ENDLESS[name])
             assert values[t] == pytest.approx(expected, rel=1e-9, abs=1e-9 * market.close[t])
+
+
+def test_averages_begin_as_plain_means():
+    bars = random_bars(300, seed=13)
+    found, (line, signal) = recursions(bars), slow_macd(bars.close)
+    np.testing.assert_allclose(found.macd[103:], line[103:], rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(found.macd_signal[103:], signal[103:], rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", ["btc", "nasdaq"])

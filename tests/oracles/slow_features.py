@@ -61,3 +61,17 @@ def anchored(bars, t, block, indicator):
     first = np.searchsorted(blocks, earlier[-1]) if len(earlier) else 0
     part = slice(first, t + 1)
     return indicator(bars.high[part], bars.low[part], bars.close[part])[-1]
+
+
+def begun(values, period, rate):
+    """Return an average that begins as the plain mean of its first period and then forgets at a rate."""
+    out = []
+    for n in range(1, len(values) + 1):
+        out.append(np.mean(values[:n]) if n <= period else out[-1] + rate * (values[n - 1] - out[-1]))
+    return np.array(out)
+
+
+def slow_macd(close):
+    """Return MACD line and signal from the first bar on, as textbooks begin them."""
+    line = begun(close, 12, 2 / 13) - begun(close, 26, 2 / 27)
+    return line, np.r_[np.full(25, np.nan), begun(line[25:], 9, 2 / 10)]
