@@ -19,7 +19,7 @@ from engine.rules import Rules
 from engine.signals import Evidence
 from models.auditor import Auditor, feature_inputs
 from models.calibration import ConfidenceTable
-from models.evidence import OOS, compute_evidence, predict_rows, read_stored
+from models.evidence import OOS, AuditReason, audit_reasons, compute_evidence, predict_rows, read_stored
 from models.folder import check_files, check_others, read_file, read_manifest
 from models.manifest import Manifest
 from models.predictor import Predictor
@@ -106,7 +106,7 @@ class Bundle:
         UsageError
             If the bars are of another timeframe or kind of market.
         """
-        self._check_market(bars)
+        self.check_market(bars)
         key = (bars.fingerprint(), bars.sessions, since)
         if key not in self._remembered:
             self._remembered[key] = compute_evidence(self, bars, since)
@@ -122,22 +122,27 @@ class Bundle:
         DataError
             If these are not the bars trained on (later ones may follow).
         """
-        self._check_market(bars)
+        self.check_market(bars)
         return read_stored(self, read_file(self.folder, self.manifest, OOS), bars)
+
+    def audit_reasons(self, bars: Bars) -> list[AuditReason]:
+        """Return what moved the auditor at the last of some bars, the strongest reason first; needs XGBoost itself."""
+        return audit_reasons(self, bars)
 
     def baseline_rank(self, bars: Bars) -> NDArray[np.float64] | None:
         """Return the confidence of the last-bar logistic at each close, shape (n,); None if none was shipped."""
         levels = self.manifest.predictor.get("baseline_levels")
         if levels is None or BASELINE not in self.manifest.files:
             return None
-        self._check_market(bars)
+        self.check_market(bars)
         graph = read_file(self.folder, self.manifest, BASELINE)
         where = f"bundle {self.manifest.name}: {BASELINE}"
         predictor = Predictor(graph, self.manifest.window, len(self.manifest.features), where)
         p_up = predict_rows(self, predictor, bars)
         return ConfidenceTable(np.array(levels, np.float64)).rank(p_up)
 
-    def _check_market(self, bars: Bars) -> None:
+    def check_market(self, bars: Bars) -> None:
+        """Refuse bars of another timeframe, or of a market that closes where the bundle's never does."""
         market = self.manifest.market
         if bars.timeframe_ns != parse_timeframe(market.timeframe):
             raise UsageError(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,14 @@ Runs = NDArray[np.int64]
 OOS = "oos.parquet"
 
 
+class AuditReason(NamedTuple):
+    """One input of the auditor's, its value at a bar, and what it adds to the log-odds of a profit there."""
+
+    name: str
+    value: float
+    added: float
+
+
 def compute_evidence(bundle: Bundle, bars: Bars, since: int = 0) -> Evidence:
     """Ask every part of a bundle about bars; rows before ``since`` are not predicted.
 
@@ -33,12 +40,12 @@ def compute_evidence(bundle: Bundle, bars: Bars, since: int = 0) -> Evidence:
     is known and the market has moved at all. What is not known is NaN.
     """
     names = bundle.feature_names
-    columns = dict(zip(names, feature_matrix(bars, names).T, strict=True))
+    matrix = feature_matrix(bars, names)
     unit, run = atr(bars), clear_run(bars)
-    window = _pick(columns, bundle.manifest.feature_names, len(bars)).astype(np.float32)
+    window = np.ascontiguousarray(matrix[:, : len(bundle.manifest.features)], np.float32)  # the first names are its own
     rows = ready_rows(bundle, window, unit, run, since)
 
-    seen = _pick(columns, bundle.regime_model.features, len(bars))
+    seen = matrix[:, [names.index(name) for name in bundle.regime_model.features]]
     seen[run < feature_lookback(bundle.regime_model.features)] = np.nan  # computed across a gap: not what it says
     belief = bundle.regime_model.belief(bars, seen)
     p_up = np.full(len(bars), np.nan)
@@ -46,13 +53,32 @@ def compute_evidence(bundle: Bundle, bars: Bars, since: int = 0) -> Evidence:
     lean = lean_of(p_up, bundle.manifest.market.sides)
     rank = bundle.confidence.rank_of_lean(p_up, lean)
 
-    asked = feature_inputs(bundle.auditor.names)
+    asked = [names.index(name) for name in feature_inputs(bundle.auditor.names)]
     opinions = {"p_up": p_up[rows], "rank": rank[rows], "lean": lean[rows]}
-    inputs = audit_inputs(bundle.auditor.names, opinions, belief[rows], _pick(columns, asked, len(bars))[rows])
+    inputs = audit_inputs(bundle.auditor.names, opinions, belief[rows], matrix[rows][:, asked])
     complete = np.isfinite(inputs).all(axis=1)
     audit = np.full(len(bars), np.nan)
     audit[rows[complete]] = bundle.auditor.probability(inputs[complete])
     return Evidence(p_up=p_up, lean=lean, rank=rank, belief=belief, audit=audit, atr=unit)
+
+
+def audit_reasons(bundle: Bundle, bars: Bars) -> list[AuditReason]:
+    """Return why the auditor says what it says at the last of some bars; nothing where it says nothing.
+
+    The strongest reason comes first. What each adds is in log-odds; besides them stands the same base for every trade.
+    """
+    found = bundle.evidence(bars, len(bars) - 1)[-1:]
+    if not np.isfinite(found.audit).all():
+        return []
+    features = feature_matrix(bars, feature_inputs(bundle.auditor.names))[-1:]
+    opinions: dict[str, NDArray[Any]] = {"p_up": found.p_up, "rank": found.rank, "lean": found.lean}
+    rows = audit_inputs(bundle.auditor.names, opinions, found.belief, features)
+    added = bundle.auditor.contributions(rows)[0, :-1]
+    reasons = [
+        AuditReason(name, float(value), float(part))
+        for name, value, part in zip(bundle.auditor.names, rows[0], added, strict=True)
+    ]
+    return sorted(reasons, key=lambda reason: -abs(reason.added))
 
 
 def ready_rows(bundle: Bundle, window: Floats32, unit: Floats, run: Runs, since: int = 0) -> Runs:
@@ -133,10 +159,6 @@ def _values(column: Any, dtype: type) -> NDArray[Any]:
     if len(array) == 0:
         return np.empty(0, dtype)
     return np.frombuffer(array.buffers()[1], dtype)[array.offset : array.offset + len(array)]
-
-
-def _pick(columns: dict[str, Floats], names: Sequence[str], n: int) -> Floats:
-    return np.stack([columns[name] for name in names], axis=1) if names else np.empty((n, 0))
 
 
 def streak(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -91,6 +91,10 @@ class Predictor:
             self._session = self._start()
         return self._session
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the session behind: another process starts its own."""
+        return {**self.__dict__, "_session": None}
+
     def _start(self) -> Any:
         import onnxruntime as ort
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from dataclasses import fields, replace
 
@@ -125,6 +126,24 @@ def test_recorded_evidence_is_for_the_bars_it_was_recorded_on(bundle):
     for other in (moved, BARS[1:], BARS[:2599]):
         with pytest.raises(DataError, match="differ from them: bring the same data"):
             bundle.stored_evidence(other)
+
+
+def test_the_auditor_can_say_why(bundle):
+    told = bundle.audit_reasons(BARS)
+    audit = bundle.evidence(BARS).audit[-1]
+    assert {reason.name for reason in told} == set(bundle.auditor.names)
+    assert [abs(reason.added) for reason in told] == sorted((abs(reason.added) for reason in told), reverse=True)
+    said = {reason.name: reason.value for reason in told}
+    assert said["p_up"] == np.float32(bundle.evidence(BARS).p_up[-1])
+    base = bundle.auditor.contributions(np.zeros((1, len(told)), np.float32))[0, -1]
+    np.testing.assert_allclose(1 / (1 + np.exp(-base - sum(reason.added for reason in told))), audit, atol=1e-5)
+    assert bundle.audit_reasons(BARS[:30]) == []
+
+
+def test_a_bundle_travels_to_other_processes(bundle):
+    assert bundle.predictor.session is not None
+    arrived = pickle.loads(pickle.dumps(bundle))  # as process pools send their work
+    assert_same(arrived.evidence(BARS[:1200], since=1), bundle.evidence(BARS[:1200], since=1))
 
 
 def test_bars_at_or_before_the_fence_are_in_sample(bundle):
