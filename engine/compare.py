@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from engine.bars import Bars, Floats, format_time
-from engine.controls import breakout, cash, hold, matched_hold, no_model
+from engine.controls import breakout, cash, daily_volatility, hold, matched_hold, no_model
 from engine.errors import DataError
 from engine.rules import Rules
-from engine.score import Score, daily_returns, score
+from engine.score import Score, score
 from engine.signals import FIRST_VETO, NO_EVIDENCE, Signals, Strategy, Verdicts
 from engine.simulate import Result, simulate
 
@@ -186,7 +186,7 @@ def controls(bars: Bars, atr: Floats, rules: Rules, lines: Sequence[Row]) -> lis
     lines : sequence of Row
         The strategies, for the volatility to match.
     """
-    risks = [float(np.std(daily_returns(row.result)[1], ddof=1)) for row in lines if row.kind == PROFILE]
+    risks = [daily_volatility(row.result) for row in lines if row.kind == PROFILE]
     matched = matched_hold(bars, rules, max(risks, default=None))
     found = [
         ("Cash", cash(bars, rules)),

@@ -60,7 +60,7 @@ def matched_hold(bars: Bars, rules: Rules, volatility: float | None) -> Result |
         return None
     exposure, held = rules.exposure, hold(bars, rules)
     for _ in range(MATCHING_STEPS):  # the share in the market drifts with the price, so no formula gives it
-        risk = _volatility(held)
+        risk = daily_volatility(held)
         if risk <= 0.0:
             return None
         exposure = min(exposure * volatility / risk, rules.exposure)
@@ -68,7 +68,8 @@ def matched_hold(bars: Bars, rules: Rules, volatility: float | None) -> Result |
     return held
 
 
-def _volatility(result: Result) -> float:
+def daily_volatility(result: Result) -> float:
+    """Return the standard deviation of daily returns, not annualised; 0 below two days."""
     returns = daily_returns(result)[1]
     return float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
 

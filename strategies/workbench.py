@@ -194,6 +194,7 @@ def compare_bundle(
 
     bundle = load_bundle(name)
     market = bars if isinstance(bars, Bars) else find_market(bundle, bars, data_root)
+    bundle.check_market(market)
     stretch = find_stretch(bundle, market, zone)
     strategies = lineup(bundle, mode)
     if stretch.evidence is not None:

@@ -1,0 +1,136 @@
+"""The front door: exit codes, one line for a mistake, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+import tradsys
+from engine.synthetic import random_bars
+from tests.bundles import make_bundle
+
+BARS = random_bars(4000, seed=11)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundles"), BARS)
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bars") / "RANDOM-1h.csv"
+    columns = (BARS.open, BARS.high, BARS.low, BARS.close, BARS.volume)
+    stamps = BARS.open_time.astype("datetime64[ms]").astype("int64")
+    rows = [f"{t},{','.join(repr(float(c[i])) for c in columns)}" for i, t in enumerate(stamps)]
+    path.write_text("timestamp,open,high,low,close,volume\n" + "\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run ``tradsys`` with arguments in an empty folder; return exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tradsys", *(str(a) for a in args)])
+        code = 0
+        try:
+            tradsys.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_a_comparison_prints_a_table_and_writes_a_page(run, bundle, csv, tmp_path):
+    code, out, _ = run("compare", bundle, "--bars", csv)
+    assert code == 0
+    for name in ("Sniper", "Audited", "Reckless", "Buy and hold"):
+        assert name in out
+    assert (tmp_path / "reports" / "compare.html").stat().st_size > 50_000
+    assert (tmp_path / "data" / "trials.db").exists()
+
+
+def test_json_is_all_that_json_prints(run, bundle, csv):
+    code, out, _ = run("compare", bundle, "--bars", csv, "--json")
+    record = json.loads(out)
+    assert (code, record["zone"]["name"], len(record["rows"]) >= 9) == (0, "test", True)
+
+
+def test_cards_are_printed_on_demand(run, bundle, csv):
+    _, out, _ = run("compare", bundle, "--bars", csv, "--cards")
+    assert out.count("VERDICT") == 3
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("compare", "nasdq-1d"), "unknown bundle 'nasdq-1d'"),
+        (("compare", "BUNDLE", "--bars", "nowhere.csv"), "nowhere.csv"),
+        (("compare", "BUNDLE", "--bars", "CSV", "--zone", "tset"), "did you mean 'test'"),
+        (("compare", "BUNDLE", "--bars", "CSV", "--fee", "2"), "fee must be in [0, 0.1), was 2.0"),
+        (("compare", "BUNDLE", "--bars", "CSV", "--exposure", "1.5"), "exposure must be above 0"),
+        (("compare", "BUNDLE", "--bars", "CSV", "--confidence", "rnk"), "unknown confidence mode 'rnk'"),
+        (("compare", "BUNDLE", "--bars", "nasdaq-1d"), "was trained on 1h bars"),
+        (("data", "check", "nowhere.csv"), "nowhere.csv"),
+        (("data", "import", "nowhere.csv"), "nowhere.csv"),
+        (("train", "mine"), "name the bars to train mine on"),
+        (("live",), ".env"),
+        (("verify", "nothing-here"), "nothing-here"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run, bundle, csv, args, said):
+    args = [str(bundle) if a == "BUNDLE" else str(csv) if a == "CSV" else a for a in args]
+    code, out, err = run(*args)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err + out
+
+
+def test_usage_errors_exit_with_2(run):
+    assert run("compare", "--no-such-option")[0] == 2
+    assert run("no-such-verb")[0] == 2
+
+
+@pytest.mark.parametrize("verb", ["compare", "train", "verify", "live", "data import", "data check", "data list"])
+def test_every_verb_has_help_with_an_example(run, verb):
+    code, out, _ = run(*verb.split(), "--help")
+    assert code == 0
+    assert "Example: tradsys" in out
+
+
+def test_import_list_check_and_compare_a_file_of_ones_own(run, bundle, csv):
+    code, out, _ = run("data", "import", csv)
+    assert (code, "stored RANDOM-1h: 4000 bars" in out) == (0, True)
+    assert "RANDOM-1h" in run("data", "list")[1]
+    assert json.loads(run("data", "check", "RANDOM-1h", "--json")[1])["rows"] == 4000
+    assert run("compare", bundle, "--bars", "RANDOM-1h")[0] == 0
+
+
+def test_a_file_that_must_be_refused_fails_its_check(run, csv, tmp_path):
+    lines = csv.read_text().splitlines()
+    (tmp_path / "bad-1h.csv").write_text("\n".join([*lines[:50], lines[49], *lines[50:200]]) + "\n")
+    code, out, _ = run("data", "check", tmp_path / "bad-1h.csv")
+    assert (code, "duplicate" in out) == (1, True)
+    assert run("data", "import", tmp_path / "bad-1h.csv")[0] == 2
+    assert "bad" not in run("data", "list")[1]
+
+
+def test_verify_passes_and_a_damaged_bundle_fails_it(run, bundle, csv, tmp_path):
+    import shutil
+
+    code, out, _ = run("verify", bundle, "--bars", csv)
+    assert (code, "all laws hold" in out) == (0, True)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(bundle, damaged)
+    raw = bytearray((damaged / "auditor.json").read_bytes())
+    raw[100] ^= 1
+    (damaged / "auditor.json").write_bytes(bytes(raw))
+    code, out, _ = run("verify", damaged, "--bars", csv, "--json")
+    assert code == 1
+    assert "auditor.json" in json.loads(out)["checks"][0]["failure"]

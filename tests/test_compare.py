@@ -1,0 +1,191 @@
+"""Comparisons: equal terms for every row, the same bytes every time, and honest about what was seen."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from engine.card.judge import History, judge
+from engine.card.record import as_dict
+from engine.card.text import card_lines
+from engine.card.verdict import alarms_of
+from engine.compare import CONTROL, GRID, PROFILE
+from engine.errors import DataError, UsageError
+from engine.history import embedded_bars
+from engine.jsons import dumps
+from engine.report.compose import compose
+from engine.report.page import render
+from engine.synthetic import random_bars
+from strategies.ledgered import judge_ledgered
+from strategies.workbench import compare_bundle
+from tests.bundles import make_bundle
+
+BARS = random_bars(4000, seed=11)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundles"), BARS)
+
+
+@pytest.fixture(scope="module")
+def comparison(bundle):
+    return compare_bundle(bundle, BARS, "test")
+
+
+@pytest.fixture(scope="module")
+def judged(comparison):
+    return judge(comparison, History(others=5))
+
+
+def test_profiles_come_first_then_the_grid_between_them_then_controls(comparison):
+    kinds = [row.kind for row in comparison.rows]
+    assert kinds == sorted(kinds, key=(PROFILE, GRID, CONTROL).index)
+    assert [row.name for row in comparison.rows[:3]] == ["Sniper", "Audited", "Reckless"]
+    terms = {tuple(sorted((k, v) for k, v in row.terms.items() if k != "mode")) for row in comparison.rows[:8]}
+    assert len(terms) == 8
+
+
+def test_every_row_trades_the_same_bars_at_the_same_costs(comparison):
+    for row in comparison.rows:
+        assert len(row.result.equity) == len(comparison.bars)
+        assert (row.result.rules.fee, row.result.rules.slippage) == (comparison.rules.fee, comparison.rules.slippage)
+
+
+def test_more_gates_trade_a_subset_of_wishes(comparison):
+    for row in comparison.rows:
+        for gate in ("regime", "auditor"):
+            bare = {**row.terms, gate: False}
+            for other in comparison.rows:
+                if row.terms.get(gate) and dict(other.terms) == bare:
+                    assert not (row.signals.side != 0)[other.signals.side == 0].any()
+
+
+def test_the_same_question_has_the_same_bytes(bundle):
+    texts = [dumps(as_dict(judge(compare_bundle(bundle, BARS, "test")))) for _ in range(2)]
+    assert texts[0] == texts[1]
+    assert json.loads(texts[0])["schema"] == "tradsys.compare/1"
+
+
+def test_json_never_holds_nan(judged):
+    assert "NaN" not in dumps(as_dict(judged))
+
+
+def test_the_record_has_every_key_its_page_documents(judged):
+    from pathlib import Path
+
+    page = (Path(__file__).resolve().parents[1] / "docs" / "compare-json.md").read_text()
+    for key in (*as_dict(judged), *as_dict(judged)["judgement"], *as_dict(judged)["rows"][0]):
+        assert f"`{key}`" in page, key
+
+
+def test_costs_named_are_costs_paid(bundle):
+    free = compare_bundle(bundle, BARS, "test", costs={"fee": 0.0, "maker_fee": 0.0, "slippage": 0.0})
+    assert all(row.score.fees_paid == 0 for row in free.rows)
+    with pytest.raises(UsageError, match="fee must be in"):
+        compare_bundle(bundle, BARS, "test", costs={"fee": -1.0})
+
+
+def test_rows_on_bars_the_models_saw_are_marked(bundle):
+    seen = compare_bundle(bundle, BARS, "development")
+    assert all(row.in_sample == 1.0 for row in seen.rows if row.kind != CONTROL)
+    judged = judge(seen)
+    assert {one.verdict.word for one in judged.profiles} == {"IN-SAMPLE"}
+    assert judged.ranking == ()
+    assert all(row.in_sample == 0.0 for row in compare_bundle(bundle, BARS, "test").rows)
+
+
+def test_the_walk_forward_zone_speaks_from_the_record(bundle):
+    recorded = compare_bundle(bundle, BARS, "oos")
+    own = compare_bundle(bundle, BARS, "all")
+    assert len(recorded.bars) < len(own.bars)
+    with pytest.raises(DataError, match="recorded its out-of-sample rows on"):
+        compare_bundle(bundle, random_bars(4000, seed=12), "oos")
+
+
+def test_zones_that_do_not_exist_or_hold_no_bars_are_refused(bundle):
+    with pytest.raises(UsageError, match="unknown zone 'tset'; did you mean 'test'"):
+        compare_bundle(bundle, BARS, "tset")
+    with pytest.raises(DataError, match="holds no bars of zone test"):
+        compare_bundle(bundle, BARS.upto(2500), "test")
+
+
+def test_under_thirty_trades_nothing_is_ranked(judged):
+    for one in judged.profiles:
+        if one.win.few:
+            assert one.row.name not in judged.ranking
+            assert one.verdict.word in ("TOO FEW TRADES", "NO TRADES", "LEAK ALARM")
+
+
+def test_noise_is_never_proven(judged):
+    assert all(one.verdict.word != "PROVEN" for one in judged.profiles)
+
+
+def test_what_is_too_good_to_be_true_is_an_alarm(judged, comparison):
+    from dataclasses import replace
+
+    row = comparison.rows[2]
+    golden = replace(row, score=replace(row.score, sharpe=4.0, trades=400, win_rate=0.8))
+    assert alarms_of(row, None) == ()
+    assert alarms_of(golden, None) == ("Sharpe 4.0 > 2.5 over 400 trades", "win rate 80% > 65% at equal barriers")
+
+
+def test_trials_in_the_ledger_deflate_the_sharpe_ratio(comparison):
+    few, many = (judge(comparison, History(others=n)) for n in (0, 500))
+    for a, b in zip(few.profiles, many.profiles, strict=True):
+        if a.assessment.deflated.value is not None:
+            assert b.assessment.deflated.value < a.assessment.deflated.value
+
+
+def test_a_comparison_is_a_trial_once_however_often_it_runs(comparison, tmp_path):
+    book = tmp_path / "trials.db"
+    first = judge_ledgered(comparison, book, "2024-01-01T00:00:00Z")
+    again = judge_ledgered(comparison, book, "2024-01-02T00:00:00Z")
+    assert first.trials == again.trials
+    assert first.trials.count >= 8
+
+
+def test_every_card_answers_every_question(judged):
+    for one in judged.profiles:
+        text = "\n".join(card_lines(judged, one.row.name))
+        assert "nan" not in text.lower().replace("finance", "")
+        for question in (
+            "sample",
+            "win rate",
+            "Sharpe",
+            "selection",
+            "vs controls",
+            "calibration",
+            "stress",
+            "VERDICT",
+        ):
+            assert f"  {question}" in text
+
+
+def test_the_page_is_made_of_the_whole_comparison(judged):
+    page = render(compose(judged))
+    assert len(page) < 5_000_000
+    assert "Buy and hold" in page
+
+
+@pytest.mark.parametrize("case", ["constant", "three bars", "no trades"])
+def test_markets_without_answers_get_words_not_numbers(bundle, case):
+    n = 1500
+    flat = np.full(n, 100.0)
+    bars = {
+        "constant": type(BARS)(BARS.open_time[-n:], flat, flat, flat, flat, flat, BARS.timeframe_ns, "FLAT"),
+        "three bars": BARS[-3:],
+        "no trades": BARS[-1200:],
+    }[case]
+    costs = {} if case != "no trades" else {"exposure": 0.01}
+    found = judge(compare_bundle(bundle, bars, "test", costs=costs))
+    assert "NaN" not in dumps(as_dict(found))
+    for one in found.profiles:
+        assert card_lines(found, one.row.name)
+
+
+def test_the_embedded_bars_are_real():
+    bars = embedded_bars("nasdaq-1d")
+    assert (len(bars), bars.sessions, bars.timeframe) == (5031, True, "1d")
