@@ -106,6 +106,21 @@ def test_statistics_of_a_resample_are_those_of_its_days():
         np.testing.assert_allclose(errors[r], expected, rtol=1e-9)
 
 
+def test_sharpe_interval_is_the_bootstrap_t_written_out():
+    x = np.random.default_rng(21).exponential(0.01, 80) - 0.008
+    n, block, t = 80, 3.0, []
+    begin, end = np.empty(n, np.int64), np.empty(n, np.int64)
+    for r, days in enumerate(resample_days(n, 1 / block, 0, 300)):
+        drawn = slice(draw_blocks(n, 1 / block, np.uint64(stream_of(0, r)), begin, end))
+        t.append((sharpe(x[days]) - sharpe(x)) / block_error(influence(x[days]), begin[drawn], end[drawn]))
+    z = (x - x.mean()) / x.std(ddof=1)
+    error = math.sqrt(slow_long_run_variance(z - 0.5 * sharpe(x) * (z * z - 1), block) / n)
+    low, high = sharpe(x) - error * np.quantile(t, [0.975, 0.025])
+    found = sharpe_interval(x, draws=Draws(resamples=300, block=block))
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
+    assert found.high - found.value != pytest.approx(found.value - found.low, rel=0.1)  # skewed, as the returns are
+
+
 def test_means_of_resamples_are_those_of_arch_in_distribution():
     from arch.bootstrap import StationaryBootstrap
 

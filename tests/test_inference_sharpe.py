@@ -91,6 +91,14 @@ def test_autocorrelation_makes_a_sharpe_ratio_less_sure():
     assert calm == sorted(calm, reverse=True)
 
 
+@pytest.mark.parametrize("rho", [-0.3, 0.0, 0.2, 0.6])
+def test_sharpe_variance_is_the_paper_s_formula(rho):
+    a, c = (1 + rho) / (1 - rho), (1 + rho**2) / (1 - rho**2)
+    b = 1 + rho / (1 - rho) + rho**2 / (1 - rho**2)
+    expected = a - b * SKEWED.skew * 0.2 + c * (SKEWED.kurtosis - 1) / 4 * 0.2**2
+    assert sharpe_variance(0.2, SKEWED._replace(rho=rho)) == pytest.approx(expected)
+
+
 def test_no_record_is_long_enough_for_a_ratio_below_its_benchmark():
     assert min_record(0.1, 0.1) is None
 

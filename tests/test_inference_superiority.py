@@ -110,6 +110,7 @@ def test_a_strategy_equal_to_the_benchmark_is_left_out():
     assert superiority(np.zeros((300, 2))).why == "the 300 values never move"
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_sparse_strategy_neither_breaks_nor_wins_the_test():
     x = np.random.default_rng(10).standard_normal((180, 3)) * 0.01
     x[:, 0] = 0.0
