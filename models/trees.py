@@ -114,7 +114,7 @@ def _layout(tree: dict[str, Any], width: int, where: str) -> list[tuple[int, flo
     missing, kinds = tree["default_left"], tree["split_type"]
     queue, out = [0], []
     for node in queue:
-        if node < 0 or len(queue) > len(left) or (left[node] < 0) != (right[node] < 0):
+        if node < 0 or len(queue) > len(left):
             raise ModelMismatch(f"{where} has a tree whose branches do not end; retrain")
         if left[node] < 0:
             out.append((-1, float(threshold[node]), 0, False))
