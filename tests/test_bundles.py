@@ -140,6 +140,16 @@ def test_the_auditor_can_say_why(bundle):
     assert bundle.audit_reasons(BARS[:30]) == []
 
 
+def test_the_baseline_speaks_on_the_same_rows_as_the_predictor(bundle, copy):
+    assert bundle.baseline_rank(BARS) is None
+    page = {**bundle.manifest.predictor, "baseline_levels": bundle.manifest.confidence["levels"]}
+    files = {name: (copy / name).read_bytes() for name in bundle.manifest.files}
+    files |= {"baseline.onnx": files["predictor.onnx"]}
+    twin = load_bundle(write_bundle(copy, replace(bundle.manifest, predictor=page), files))
+    np.testing.assert_array_equal(twin.baseline_rank(BARS), bundle.evidence(BARS).rank)
+    np.testing.assert_array_equal(twin.baseline_rank(GAPPED), bundle.evidence(GAPPED).rank)
+
+
 def test_a_bundle_travels_to_other_processes(bundle):
     assert bundle.predictor.session is not None
     arrived = pickle.loads(pickle.dumps(bundle))  # as process pools send their work
