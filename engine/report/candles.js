@@ -45,7 +45,8 @@ class PriceChart {
   }
   spec() {
     const {bars} = this, paint = pen => this.paintPrice(pen);
-    const panels = [{share: 1, format: fixed, range: view => this.range(view), paint}];
+    const scale = {range: view => this.range(view), log: view => this.steep(view)};
+    const panels = [{share: 1, title: "price", format: fixed, paint, ...scale}];
     if (bars.regime) panels.push({px: 18, plain: true, range: () => [0, 1], paint: pen => this.paintRegime(pen)});
     return {
       label: "Price, trades and regime", zoomable: true, least: 8, domain: [-0.5, this.n - 0.5], panels,
@@ -58,10 +59,17 @@ class PriceChart {
       },
     };
   }
-  range([a, b]) {
+  extremes([a, b]) {
     const from = Math.max(0, Math.floor(a)), to = Math.min(this.n, Math.ceil(b) + 1);
-    const [low, high] = [extent([this.bars.low], from, to)[0], extent([this.bars.high], from, to)[1]];
-    return padded([low, high], 0.07);
+    return [extent([this.bars.low], from, to)[0], extent([this.bars.high], from, to)[1]];
+  }
+  steep(view) {  // several-fold moves need a scale of ratios
+    const [low, high] = this.extremes(view);
+    return high > 4 * low;
+  }
+  range(view) {
+    const [low, high] = this.extremes(view);
+    return this.steep(view) ? [low * 0.9, high * 1.1] : padded([low, high], 0.07);
   }
   under(from, to = from) {  // trades that were open at a bar, or between two
     const {book} = this;
@@ -165,7 +173,7 @@ class PriceChart {
     return {
       label: "The whole history: drag to choose what is shown above", domain: whole,
       align: () => this.chart.left, ticks: (view, most) => this.ticks(view, most),
-      panels: [{plain: true, range: () => this.range(whole), paint: pen => {
+      panels: [{plain: true, log: () => this.steep(whole), range: () => this.range(whole), paint: pen => {
         this.paintColumns(pen);
         this.paintWindow(pen);
       }}],

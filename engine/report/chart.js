@@ -3,7 +3,7 @@
 // spec: label, domain [low, high], ticks(view, most) -> [[x, text]], panels, least (smallest span of a zoom),
 //   hover(x) -> {x, head, rows: [[name, text, token]]}, readout (node to show it in, else a tip), click(x),
 //   drag(from, to, phase), zoomable, changed(view), align() -> left edge
-// panel: share or px (height), range(view) -> [low, high], paint(pen), format(v, decimals), log() -> bool,
+// panel: share or px (height), range(view) -> [low, high], paint(pen), format(v, decimals), log(view) -> bool,
 //   plain (no axis), zero (a value whose line is stronger), title
 // pen: {g, X, Y, left, right, top, bottom, view, width}
 
@@ -51,9 +51,9 @@ class Chart {
     let top = 14;
     return specs.map(spec => {
       const tall = spec.px ?? (room - pixels) * (spec.share ?? 1) / shares;
-      const log = spec.log?.() ?? false;
+      const log = spec.log?.(this.view) ?? false;
       const range = spec.range(this.view);
-      const most = Math.max(2, tall / 36);
+      const most = Math.max(2, tall / 32);
       const ticks = spec.plain ? [] : log
         ? logTicks(...range, most).map(v => [v, spec.format(v, places(v))]) : plainTicks(spec.format)(range, most);
       const panel = {spec, top, bottom: top + tall, range, ticks, f: log ? Math.log : v => v};
@@ -84,7 +84,8 @@ class Chart {
     g.clip();
     panel.spec.paint(pen);
     g.restore();
-    if (panel.spec.title) write(g, panel.spec.title, this.left, panel.top - 7, "faint");
+    const scale = panel.f === Math.log ? ", log scale" : "";
+    if (panel.spec.title) write(g, panel.spec.title + scale, this.left, panel.top - 7, "faint");
   }
   paintBottom(g, panels) {
     rule(g, colour("axis"), this.left, this.floor + 0.5, this.right, this.floor + 0.5);
