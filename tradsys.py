@@ -59,6 +59,7 @@ def compare(
     maker_fee: Annotated[float | None, typer.Option(help="Maker fee per side, as a fraction.")] = None,
     slippage: Annotated[float | None, typer.Option(help="Slippage per side, as a fraction.")] = None,
     exposure: Annotated[float | None, typer.Option(help="Share of equity per trade.")] = None,
+    unseal: Annotated[str | None, typer.Option(help="Why the sealed zone of a draft is looked at.")] = None,
     cards: Annotated[bool, typer.Option("--cards", help="Print the report card of every profile too.")] = False,
     out: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("reports/compare.html"),
     as_json: AsJson = False,
@@ -67,12 +68,16 @@ def compare(
 ) -> None:
     """Set Sniper, Audited and Reckless side by side on the same bars at equal costs."""
     from live.clock import stamp
-    from strategies.ledgered import judge_ledgered
-    from strategies.workbench import compare_bundle, named_terms
+    from models.bundle import load_bundle
+    from strategies.ledgered import judge_ledgered, record_look
+    from strategies.workbench import compare_bundle, find_market, named_terms
 
+    opened = load_bundle(bundle)
     costs = named_terms(fee, maker_fee, slippage, exposure)
-    comparison = compare_bundle(bundle, bars, zone, confidence, costs, data)
-    judged = judge_ledgered(comparison, _ledger(ledger, data), stamp())
+    comparison = compare_bundle(opened, find_market(opened, bars, data), zone, confidence, costs, unseal)
+    book = _ledger(ledger, data)
+    record_look(book, opened, zone, unseal, stamp())
+    judged = judge_ledgered(comparison, book, stamp())
     if as_json:
         from engine.card.record import as_dict
         from engine.jsons import dumps

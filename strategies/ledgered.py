@@ -9,8 +9,11 @@ import numpy as np
 
 from engine.card.judge import History, Judged, judge
 from engine.compare import CONTROL, Comparison
+from engine.errors import DataError
 from engine.score import daily_returns
 from engine.trials import NAN, OK, Trial, TrialLedger
+from models.bundle import Bundle
+from strategies.workbench import is_sealed
 
 
 def judge_ledgered(comparison: Comparison, ledger: Path | None, at: str, kind: str = "compare") -> Judged:
@@ -30,7 +33,7 @@ def judge_ledgered(comparison: Comparison, ledger: Path | None, at: str, kind: s
     bundle = comparison.about["bundle"]
     if ledger is None:
         return judge(comparison, History(others=bundle["trials"]), tuple(bundle["regimes"]))
-    book = TrialLedger(ledger)
+    book = sound_ledger(ledger)
     fingerprint = comparison.about["data"]["fingerprint"]
     trials = trials_of(comparison, kind, at)
     known = {(t.config_hash, t.zone) for t in book.trials(fingerprint)}
@@ -43,6 +46,30 @@ def judge_ledgered(comparison: Comparison, ledger: Path | None, at: str, kind: s
     others = bundle["trials"] + max(0, book.count(fingerprint) - (same.shape[1] or len(trials)))
     history = History(returns=same, others=others, looks=book.looks(bundle["hash"]))
     return judge(comparison, history, tuple(bundle["regimes"]))
+
+
+def record_look(ledger: Path, bundle: Bundle, zone: str, reason: str | None, at: str) -> None:
+    """Count a look at the sealed zone of a draft; looks at anything else are free."""
+    if reason and is_sealed(bundle, zone):
+        sound_ledger(ledger).look(bundle.hash, reason, at)
+
+
+def sound_ledger(path: Path) -> TrialLedger:
+    """Return a trial ledger whose every row is as it was written.
+
+    Raises
+    ------
+    DataError
+        If a row was changed or removed: nothing can be deflated by a count that was tampered with.
+    """
+    book = TrialLedger(path)
+    fault = book.broken()
+    if fault is not None:
+        raise DataError(
+            f"the trial ledger {path} was tampered with: {fault}; restore it from a backup, or move it away and start"
+            " a new one: the trials it counted are then unknown"
+        )
+    return book
 
 
 def trials_of(comparison: Comparison, kind: str, at: str) -> list[Trial]:

@@ -159,21 +159,21 @@ def find_market(bundle: Bundle, what: str | None, data_root: Path) -> Bars:
 
 
 def compare_bundle(
-    name: str | Path,
+    bundle: Bundle | str | Path,
     bars: str | Bars | None = None,
     zone: str = "test",
     mode: str = "rank",
     costs: Mapping[str, float] | None = None,
-    data_root: Path = Path("data"),
+    unseal: str | None = None,
 ) -> Comparison:
     """Set the profiles of a bundle and the gates between them side by side at equal costs.
 
     Parameters
     ----------
-    name : str or Path
-        A shipped bundle's name or a folder.
+    bundle : Bundle, str or Path
+        A bundle, a shipped bundle's name, or a folder.
     bars : str, Bars or None
-        Embedded or stored series, file, or bars; the bundle's own market by default.
+        Embedded series, series stored in ``data``, file, or bars; the bundle's own market by default.
     zone : str
         ``test`` (unseen by every part), ``oos`` (the walk-forward's out-of-sample rows),
         ``validation``, ``development`` or ``all``.
@@ -181,8 +181,13 @@ def compare_bundle(
         ``rank`` or ``probability``.
     costs : mapping of str to float, optional
         Fields of Rules that replace the bundle's.
-    data_root : Path
-        Folder of the stored series.
+    unseal : str, optional
+        Why the sealed test zone of a draft is looked at; a released bundle needs none.
+
+    Raises
+    ------
+    UsageError
+        For a zone nobody knows, other bars than the bundle's kind, or a sealed zone without a reason.
 
     Examples
     --------
@@ -190,18 +195,28 @@ def compare_bundle(
     >>> [row.name for row in comparison.rows][:3]
     ['Sniper', 'Audited', 'Reckless']
     """
-    from models.bundle import load_bundle
+    from models.bundle import Bundle, load_bundle
 
-    bundle = load_bundle(name)
-    market = bars if isinstance(bars, Bars) else find_market(bundle, bars, data_root)
-    bundle.check_market(market)
-    stretch = find_stretch(bundle, market, zone)
-    strategies = lineup(bundle, mode)
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    market = bars if isinstance(bars, Bars) else find_market(opened, bars, Path("data"))
+    opened.check_market(market)
+    if is_sealed(opened, zone) and not unseal:
+        raise UsageError(
+            f"zone {zone} of {opened.manifest.name} is sealed: this bundle is a draft. Judge it on --zone oos or"
+            ' validation first; --unseal "REASON" opens the test zone, and every look is counted in every later report'
+        )
+    stretch = find_stretch(opened, market, zone)
+    strategies = lineup(opened, mode)
     if stretch.evidence is not None:
         strategies = [(kind, Recorded(s, stretch.evidence)) for kind, s in strategies if kind != CONTROL]
-    rules = bundle.rules(**(costs or {}))
+    rules = opened.rules(**(costs or {}))
     comparison = compare_strategies(strategies, market, rules, stretch.rows, stretch.in_sample, zone)
-    return replace(comparison, about=about(bundle, market, mode))
+    return replace(comparison, about=about(opened, market, mode))
+
+
+def is_sealed(bundle: Bundle, zone: str) -> bool:
+    """Return whether a zone holds bars that nobody may look at before the bundle is released."""
+    return zone in ("test", "all") and not bundle.manifest.released
 
 
 def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:

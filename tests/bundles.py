@@ -87,7 +87,7 @@ def make_bundle(
         },
         seeds=[seed],
         code={"version": "0.1.0", "commit": "3f2c1ab"},
-        released=False,
+        released=True,
     )
     files = {PREDICTOR: graph, REGIME: regime.to_json(), AUDITOR: auditor}
     path = write_bundle(folder / name, manifest, files)

@@ -189,3 +189,34 @@ def test_markets_without_answers_get_words_not_numbers(bundle, case):
 def test_the_embedded_bars_are_real():
     bars = embedded_bars("nasdaq-1d")
     assert (len(bars), bars.sessions, bars.timeframe) == (5031, True, "1d")
+
+
+def test_the_sealed_zone_of_a_draft_needs_a_reason_and_every_look_counts(bundle, tmp_path):
+    from dataclasses import replace
+
+    from models.bundle import load_bundle
+    from strategies.ledgered import record_look
+
+    opened = load_bundle(bundle)
+    draft = replace(opened, manifest=replace(opened.manifest, released=False))
+    for zone in ("test", "all"):
+        with pytest.raises(UsageError, match="is sealed"):
+            compare_bundle(draft, BARS, zone)
+    assert compare_bundle(draft, BARS, "validation").rows
+    found = compare_bundle(draft, BARS, "test", unseal="final check")
+    for _ in range(2):
+        record_look(tmp_path / "t.db", draft, "test", "final check", "now")
+    assert judge_ledgered(found, tmp_path / "t.db", "now").looks == 2
+    record_look(tmp_path / "t.db", opened, "test", "released", "now")
+    assert judge_ledgered(found, tmp_path / "t.db", "now").looks == 2
+
+
+def test_a_ledger_that_was_tampered_with_stops_the_judgement(comparison, tmp_path):
+    import sqlite3
+
+    judge_ledgered(comparison, tmp_path / "t.db", "now")
+    with sqlite3.connect(tmp_path / "t.db") as db:
+        db.execute("drop trigger trials_are_kept")
+        db.execute("delete from trials where id = 3")
+    with pytest.raises(DataError, match="row 3 of trials is missing"):
+        judge_ledgered(comparison, tmp_path / "t.db", "now")
