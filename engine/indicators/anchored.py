@@ -11,7 +11,8 @@ one pass by two states::
 
 So a value depends on at most ``2 * BLOCK`` bars, bit for bit, and differs from the endless recursion by what
 that has forgotten after `BLOCK` bars: (13/14)**512 < 1e-16 for a period of 14. Blocks without any bar (a
-closed or broken exchange) are passed over, as a recursion on bars passes over any hole.
+closed or broken exchange) are passed over, as a recursion on bars passes over any hole. Where an exchange
+shuts overnight a block of intraday bars holds few of them: values are NaN until the state is warm again.
 """
 
 from __future__ import annotations

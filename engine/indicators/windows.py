@@ -54,12 +54,13 @@ def window_moments(values: Floats, windows: NDArray[np.int64]) -> Floats:
     out = np.zeros((2, len(windows), n))
     merged = np.zeros(len(windows), np.int64)
     mean, square, span = values.copy(), np.zeros(n), 1
-    while span <= min(windows[-1], n):
+    longest = min(windows[-1], n)
+    while span <= longest:
         for w in range(len(windows)):
             if windows[w] & span and windows[w] <= n:
                 merge_step(out[0, w], out[1, w], merged[w], mean, square, span)
                 merged[w] += span
-        if 2 * span <= n:
+        if 2 * span <= longest:
             merge_step(mean, square, span, mean.copy(), square.copy(), span)
         span *= 2
     for w in range(len(windows)):
