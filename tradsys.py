@@ -27,6 +27,13 @@ LedgerFile = Annotated[
 ]
 SymbolName = Annotated[str | None, typer.Option("--symbol", help="Name of the market; from the file name by default.")]
 TimeframeName = Annotated[str | None, typer.Option("--timeframe", help="Such as 15m, 1h, 1d; inferred by default.")]
+ZoneName = Annotated[str, typer.Option("--zone", help="test, oos, validation, development or all.")]
+ConfidenceMode = Annotated[str, typer.Option("--confidence", help="rank or probability.")]
+Fee = Annotated[float | None, typer.Option(help="Taker fee per side, as a fraction.")]
+MakerFee = Annotated[float | None, typer.Option(help="Maker fee per side, as a fraction.")]
+Slippage = Annotated[float | None, typer.Option(help="Slippage per side, as a fraction.")]
+Exposure = Annotated[float | None, typer.Option(help="Share of equity per trade.")]
+Unseal = Annotated[str | None, typer.Option(help="Why the sealed zone of a draft is looked at.")]
 Sessions = Annotated[
     bool | None,
     typer.Option("--sessions/--no-sessions", help="Whether the market closes at times; inferred by default."),
@@ -53,13 +60,13 @@ def main() -> None:
 def compare(
     bundle: BundleName = "nasdaq-1d",
     bars: BarsName = None,
-    zone: Annotated[str, typer.Option(help="test, oos, validation, development or all.")] = "test",
-    confidence: Annotated[str, typer.Option(help="rank or probability.")] = "rank",
-    fee: Annotated[float | None, typer.Option(help="Taker fee per side, as a fraction.")] = None,
-    maker_fee: Annotated[float | None, typer.Option(help="Maker fee per side, as a fraction.")] = None,
-    slippage: Annotated[float | None, typer.Option(help="Slippage per side, as a fraction.")] = None,
-    exposure: Annotated[float | None, typer.Option(help="Share of equity per trade.")] = None,
-    unseal: Annotated[str | None, typer.Option(help="Why the sealed zone of a draft is looked at.")] = None,
+    zone: ZoneName = "test",
+    confidence: ConfidenceMode = "rank",
+    fee: Fee = None,
+    maker_fee: MakerFee = None,
+    slippage: Slippage = None,
+    exposure: Exposure = None,
+    unseal: Unseal = None,
     cards: Annotated[bool, typer.Option("--cards", help="Print the report card of every profile too.")] = False,
     out: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("reports/compare.html"),
     as_json: AsJson = False,
@@ -67,17 +74,8 @@ def compare(
     data: DataFolder = Path("data"),
 ) -> None:
     """Set Sniper, Audited and Reckless side by side on the same bars at equal costs."""
-    from live.clock import stamp
-    from models.bundle import load_bundle
-    from strategies.ledgered import judge_ledgered, record_look
-    from strategies.workbench import compare_bundle, find_market, named_terms
-
-    opened = load_bundle(bundle)
-    costs = named_terms(fee, maker_fee, slippage, exposure)
-    comparison = compare_bundle(opened, find_market(opened, bars, data), zone, confidence, costs, unseal)
-    book = _ledger(ledger, data)
-    record_look(book, opened, zone, unseal, stamp())
-    judged = judge_ledgered(comparison, book, stamp())
+    costs = (fee, maker_fee, slippage, exposure)
+    judged = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data)
     if as_json:
         from engine.card.record import as_dict
         from engine.jsons import dumps
@@ -92,8 +90,61 @@ def compare(
     typer.echo(f"report: {write_page(compose(judged), out)}")
 
 
-def _ledger(named: Path | None, data: Path) -> Path:
-    return data / "trials.db" if named is None else named
+@app.command(epilog="Example: tradsys backtest audited --bundle nasdaq-1d --csv reports/audited")
+def backtest(
+    profile: Annotated[str, typer.Argument(help="sniper, audited or reckless.")],
+    bundle: Annotated[str, typer.Option("--bundle", help="Name or folder of a bundle.")] = "nasdaq-1d",
+    bars: BarsName = None,
+    zone: ZoneName = "test",
+    confidence: ConfidenceMode = "rank",
+    fee: Fee = None,
+    maker_fee: MakerFee = None,
+    slippage: Slippage = None,
+    exposure: Exposure = None,
+    unseal: Unseal = None,
+    csv: Annotated[Path | None, typer.Option(help="Folder for trades, decisions and equity as CSV.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="The same as Parquet.")] = None,
+    as_json: AsJson = False,
+    ledger: LedgerFile = None,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Print the report card of one profile: what its figures are worth."""
+    from engine.errors import unknown
+    from strategies import PROFILES
+
+    if profile.lower() not in PROFILES:
+        raise unknown("profile", profile, PROFILES)
+    costs = (fee, maker_fee, slippage, exposure)
+    judged = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data)
+    row = next(row for row in judged.comparison.rows if row.name.lower() == profile.lower())
+    if as_json:
+        from engine.card.record import profile_dict
+        from engine.jsons import dumps
+
+        typer.echo(dumps(profile_dict(judged, row.name)))
+    else:
+        from engine.report.terminal import print_card
+
+        print_card(judged, row.name)
+    from engine.report.export import export_row
+
+    for folder, kind in ((csv, "csv"), (parquet, "parquet")):
+        for path in export_row(row, folder, kind) if folder is not None else ():
+            typer.echo(f"wrote {path}", err=as_json)
+
+
+def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data):  # type: ignore[no-untyped-def]
+    from live.clock import stamp
+    from models.bundle import load_bundle
+    from strategies.ledgered import judge_ledgered, record_look
+    from strategies.workbench import compare_bundle, find_market, named_terms
+
+    opened = load_bundle(bundle)
+    market = find_market(opened, bars, data)
+    comparison = compare_bundle(opened, market, zone, confidence, named_terms(*costs), unseal)
+    book = data / "trials.db" if ledger is None else ledger
+    record_look(book, opened, zone, unseal, stamp())
+    return judge_ledgered(comparison, book, stamp())
 
 
 @app.command(epilog="Example: tradsys train my-coin --bars SOLUSDT-1h --config default --resume")

@@ -38,6 +38,14 @@ def as_dict(judged: Judged) -> dict[str, Any]:
     return record
 
 
+def profile_dict(judged: Judged, name: str) -> dict[str, Any]:
+    """Return the record of a comparison with one profile's row and judgement alone."""
+    record = as_dict(judged)
+    record["rows"] = [row for row in record["rows"] if row["name"] == name]
+    record["judgement"]["profiles"] = [one for one in record["judgement"]["profiles"] if one["name"] == name]
+    return record
+
+
 def interval(found: Interval) -> dict[str, Any]:
     """Return an interval; ``why`` says what is not known."""
     return {"value": found.value, "low": found.low, "high": found.high, "why": found.why or None}

@@ -106,6 +106,15 @@ def print_judged(judged: Judged, cards: bool = False) -> None:
             screen.print("\n" + "\n".join(card_lines(judged, one.row.name)), soft_wrap=True, markup=False)
 
 
+def print_card(judged: Judged, name: str) -> None:
+    """Print the report card of one profile."""
+    from engine.card.text import card_lines
+
+    screen = console()
+    for line in (*headlines(judged.comparison), "", *card_lines(judged, name)):
+        screen.print(line, soft_wrap=True, markup=False)
+
+
 def headlines(comparison: Comparison) -> list[str]:
     """Return the lines above the table."""
     bars, rules, record = comparison.bars, comparison.rules, comparison.about

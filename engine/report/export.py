@@ -1,0 +1,119 @@
+"""Trades, decisions and equity of a strategy as files other programs read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.barriers import REASONS
+from engine.compare import Row
+from engine.errors import UsageError
+
+FORMATS = ("csv", "parquet")
+SIDES = {1: "Long", -1: "Short"}
+
+
+def trade_columns(row: Row) -> dict[str, Any]:
+    """Return the trades of a row by the column names that vectorbt users know, then the evidence of each.
+
+    Parameters
+    ----------
+    row : Row
+        A row of a comparison.
+    """
+    trades, bars = row.result.trades, row.result.bars
+    columns: dict[str, Any] = {
+        "Exit Trade Id": np.arange(len(trades)),
+        "Size": trades["units"],
+        "Entry Timestamp": trades["entry_time"],
+        "Avg Entry Price": trades["entry_price"],
+        "Entry Fees": trades["entry_fee"],
+        "Exit Timestamp": trades["exit_time"],
+        "Avg Exit Price": trades["exit_price"],
+        "Exit Fees": trades["exit_fee"],
+        "PnL": trades["pnl"],
+        "Return": trades["ret"],
+        "Direction": [SIDES[int(side)] for side in trades["side"]],
+        "Status": ["Closed"] * len(trades),
+        "Exit Reason": [REASONS[reason] for reason in trades["reason"]],
+        "Target": trades["target"],
+        "Stop": trades["stop"],
+        "Ambiguous": trades["ambiguous"],
+        "Decided At": trades["wish_time"],
+    }
+    if row.signals is not None and row.signals.evidence is not None:
+        rows = np.searchsorted(bars.open_time, trades["wish_time"])
+        columns |= _evidence(row, rows)
+    return columns
+
+
+def decision_columns(row: Row) -> dict[str, Any]:
+    """Return every decision of a row with its evidence, one per bar."""
+    signals, bars = row.signals, row.result.bars
+    if signals is None:
+        raise UsageError(f"{row.name} decides nothing: it has no signals to export")
+    columns: dict[str, Any] = {
+        "Open Time": bars.open_time,
+        "Side": signals.side,
+        "Proposed": signals.proposed,
+        "Why": [signals.why(i) for i in range(len(signals))],
+        "ATR": signals.atr,
+    }
+    return columns | _evidence(row, np.arange(len(bars)))
+
+
+def equity_columns(row: Row) -> dict[str, Any]:
+    """Return equity and position of a row at each close."""
+    bars = row.result.bars
+    return {"Close Time": bars.close_time, "Equity": row.result.equity, "Position": row.result.position}
+
+
+def _evidence(row: Row, rows: Any) -> dict[str, Any]:
+    signals = row.signals
+    assert signals is not None
+    columns: dict[str, Any] = {f"Gate {gate}": verdict[rows] for gate, verdict in signals.gates.items()}
+    if len(signals.confidence):
+        columns["Confidence"] = signals.confidence[rows]
+    if signals.evidence is not None:
+        columns |= {"P": signals.evidence.probability[rows], "Audit": signals.evidence.audit[rows]}
+        belief = signals.evidence.belief[rows]
+        columns |= {f"Belief {k}": belief[:, k] for k in range(belief.shape[1])}
+    return columns
+
+
+def write_columns(columns: dict[str, Any], path: Path) -> Path:
+    """Write columns as CSV or Parquet, by the file's ending, whole or not at all.
+
+    Raises
+    ------
+    UsageError
+        For another ending.
+    """
+    import pyarrow as pa
+
+    kind = path.suffix.lstrip(".")
+    if kind not in FORMATS:
+        raise UsageError(f"{path.name} must end in .csv or .parquet")
+    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    if kind == "csv":
+        from pyarrow import csv
+
+        csv.write_csv(table, unfinished)
+    else:
+        from pyarrow import parquet
+
+        parquet.write_table(table, unfinished)
+    os.replace(unfinished, path)
+    return path
+
+
+def export_row(row: Row, folder: Path, kind: str) -> list[Path]:
+    """Write trades, decisions and equity of a row into a folder and return the paths."""
+    stem = row.name.lower().replace(" ", "-")
+    parts = {"trades": trade_columns(row), "decisions": decision_columns(row), "equity": equity_columns(row)}
+    return [write_columns(columns, folder / f"{stem}-{name}.{kind}") for name, columns in parts.items()]
