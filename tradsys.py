@@ -179,7 +179,7 @@ def verify(
 @app.command(epilog="Example: tradsys live --replay BTCUSDT-1h --env .env")
 def live(
     replay: Annotated[str | None, typer.Option(help="Recorded bars to run the real bot over.")] = None,
-    env: Annotated[Path, typer.Option(help="Settings file.")] = Path(".env"),
+    env: Annotated[Path | None, typer.Option(help="Settings file; .env by default, if there is one.")] = None,
     data: DataFolder = Path("data"),
 ) -> None:
     """Run the bot that STRATEGY_PROFILE and the rest of .env describe."""

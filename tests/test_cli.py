@@ -80,7 +80,7 @@ def test_cards_are_printed_on_demand(run, bundle, csv):
         (("data", "check", "nowhere.csv"), "nowhere.csv"),
         (("data", "import", "nowhere.csv"), "nowhere.csv"),
         (("train", "mine"), "name the bars to train mine on"),
-        (("live",), ".env"),
+        (("live",), "STRATEGY_PROFILE is missing"),
         (("verify", "nothing-here"), "nothing-here"),
     ],
 )
