@@ -9,17 +9,18 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from onnx import helper
 
 import models.folder
 from engine.bars import Bars
 from engine.errors import DataError, ModelMismatch, UsageError
-from engine.features import clear_run
+from engine.features import clear_run, feature_matrix
 from engine.signals import Evidence
 from engine.synthetic import random_bars
-from models.bundle import load_bundle
+from models.bundle import load_bundle, needed_clear_bars, needed_memory
 from models.folder import write_bundle
 from models.manifest import Manifest, parse_time
-from tests.bundles import make_bundle
+from tests.bundles import make_bundle, to_graph
 
 BARS = random_bars(2600, seed=21)
 GAPPED = random_bars(2600, seed=22, gaps=0.003)
@@ -73,8 +74,40 @@ def test_what_is_predicted_is_audited_and_believed(bundle):
     settled = np.arange(len(BARS)) >= bundle.memory  # MACD, an input of the auditor's, takes longest to warm up
     np.testing.assert_array_equal(np.isfinite(found.audit[settled]), known[settled])
     assert not np.isfinite(found.audit[~known]).any()
+    unheard = np.isnan(feature_matrix(BARS, ["macd_hist"])[:, 0])
+    assert (known & unheard).any()
+    assert np.isnan(found.audit[unheard]).all()
     np.testing.assert_allclose(found.belief[known].sum(axis=1), 1.0, atol=1e-12)
     assert len(np.unique(found.audit[known])) > 20
+
+
+def test_what_was_computed_across_a_gap_teaches_the_regime_nothing(bundle):
+    found, run = bundle.evidence(GAPPED), clear_run(GAPPED)
+    np.testing.assert_array_equal(np.isnan(found.belief[:, 0]), run < 2)  # the return of one bar looks back on two
+
+
+def test_a_window_with_an_unknown_bar_is_not_predicted_even_if_the_model_would_not_mind(tmp_path):
+    pick = {"last": np.array([15]), "ones": np.ones((5, 1)), "row": np.array([32])}
+    nodes = [
+        helper.make_node("Gather", ["window", "last"], ["bar"], axis=1),
+        helper.make_node("MatMul", ["bar", "ones"], ["sum"]),
+        helper.make_node("Reshape", ["sum", "row"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["p"]),
+    ]
+    blind = load_bundle(make_bundle(tmp_path, BARS, graph=to_graph(nodes, pick, 16, 5)))
+    first = int(np.argmax(np.isfinite(feature_matrix(BARS, blind.manifest.feature_names)).all(axis=1)))
+    assert int(np.argmax(np.isfinite(blind.evidence(BARS).p_up))) == first + 15
+
+
+def test_memory_is_that_of_the_part_that_remembers_longest(bundle):
+    inputs, features = bundle.auditor.names, ("ret_1", "vol_24")
+    regime = replace(bundle.regime_model, block=64)  # of features that look back on 2 bars at most
+    assert needed_memory(features, 16, regime, ("p_up",)) == 1024  # the ATR
+    assert needed_memory(features, 2000, regime, ("p_up",)) == 2025  # the window, and its clear bars
+    assert needed_memory(features, 16, replace(regime, block=1000), inputs) == 2001  # two blocks and a bar before
+    assert needed_memory(("rsi_14",), 16, regime, inputs) == 1039
+    assert needed_clear_bars(features, 16, regime, inputs) == 41
+    assert needed_clear_bars(("ret_1",), 16, regime, inputs) == 34  # the auditor's MACD
 
 
 def test_rows_before_since_are_left_unasked_and_the_rest_is_the_same(bundle):
@@ -269,6 +302,7 @@ def test_a_feature_computed_differently_is_refused_with_both_values_and_the_reme
         (lambda page: page.pop("window"), "window is missing"),
         (lambda page: page["market"].pop("sides"), r"market\.sides is missing"),
         (lambda page: page.update(window="16"), "window must be a whole number"),
+        (lambda page: page.update(trials=True), "trials must be a whole number"),
         (lambda page: page.update(released=1), "released must be true or false"),
         (lambda page: page.update(colour="red"), "unknown key 'colour'"),
         (lambda page: page["seeds"].append(None), r"seeds\[1\] must be a whole number"),
@@ -362,6 +396,17 @@ def test_recorded_rows_may_be_written_in_pieces_with_zones_holes_and_half_the_di
     for name in ("p_up", "rank", "lean", "atr"):
         np.testing.assert_array_equal(getattr(told, name), getattr(bundle.stored_evidence(BARS), name), err_msg=name)
     assert np.flatnonzero(np.isnan(told.audit[1300:])).tolist() == [7]
+
+
+def test_recorded_rows_of_another_atr_are_refused(bundle, copy):
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(copy / "oos.parquet")
+    place = table.schema.get_field_index("atr")
+    pq.write_table(table.set_column(place, "atr", [table.column("atr").to_numpy() * 1.001]), copy / "oos.parquet")
+    files = {name: (copy / name).read_bytes() for name in bundle.manifest.files}
+    with pytest.raises(ModelMismatch, match="recorded another ATR than this code computes; retrain"):
+        load_bundle(write_bundle(copy, bundle.manifest, files)).stored_evidence(BARS)
 
 
 def test_recorded_rows_that_are_no_table_are_refused(bundle, copy):

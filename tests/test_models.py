@@ -271,6 +271,8 @@ def test_ranks_rise_with_the_probability_and_leave_nothing_out():
 def test_a_model_that_always_says_the_same_is_never_confident():
     table = ConfidenceTable.from_predictions(np.full(500, 0.61))
     assert table.rank([0.61])[0] == 0.0
+    low = ConfidenceTable.from_predictions(np.full(500, 0.3))
+    assert low.rank_of_lean([0.3], np.array([-1], np.int8))[0] == 0.0
 
 
 def test_a_short_ranks_as_its_mirror_image():
