@@ -118,7 +118,8 @@ function drawCosts(body, {multiple, curves, round_trip_bp}) {
   const pick = choice(measures.map(({name}) => name), at => { measure = measures[at]; chart.redraw(); }, "Measure");
   put(body, h("div.tools", {}, legend(lines, () => chart.redraw()), measures.length > 1 && pick), host);
   pick.choose(0);
-  const edges = lines.filter(line => "break_even_bp" in line).map(l => [`${l.name} breaks even at`, bp(l.break_even_bp)]);
+  const edge = v => known(v) && v <= 0 ? "no cost: it loses before them" : bp(v);
+  const edges = lines.filter(line => "break_even_bp" in line).map(l => [`${l.name} breaks even at`, edge(l.break_even_bp)]);
   facts(body, [["assumed round trip", bp(round_trip_bp)], ...edges]);
 }
 
