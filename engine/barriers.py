@@ -1,13 +1,12 @@
 """The one trade walk: from an entry to the barrier, the clock or the end of the bars.
 
-The training label, the simulated exit and the live bracket all come from here::
+The training label, the simulated exit and the live bracket all come from here. The order of prices inside
+a bar is unknown: where both barriers are touched the stop is taken first, and counted as ambiguous::
 
     close of bar t     wish (side, ATR)
     open of bar t+1    entry;  target = open + side * k_up * ATR,  stop = open - side * k_down * ATR
     bars e .. e+H-1    the first of: open beyond stop, open beyond target, stop touched, target touched
     open of bar e+H    time exit
-
-Inside a bar the order of prices is unknown: the stop is taken first and the bar counted as ambiguous.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def bracket(opened: float, side: int, atr: float, k_up: float, k_down: float) ->
 @njit(cache=True, nogil=True)
 def walk(  # noqa: PLR0913
     prices: Prices, first: int, age: int, side: int, target: float, stop: float, hold: int, fills: FillRules
-) -> tuple[int, float, int, bool]:
+) -> tuple[int | np.int64, float, int, bool]:
     """Follow an open trade through the bars until it ends.
 
     Parameters
@@ -99,8 +98,8 @@ def walk(  # noqa: PLR0913
     ambiguous = stopped and reached and not beyond_stop and not beyond_target
     settled = beyond_target and fills.open_comes_first
     if beyond_stop or (stopped and not settled and (fills.stop_first or not reached)):
-        return int(bar), opened if beyond_stop and fills.stop_gap_at_open else stop, STOP, ambiguous
-    return int(bar), opened if beyond_target and fills.target_gap_at_open else target, TARGET, ambiguous
+        return np.int64(bar), opened if beyond_stop and fills.stop_gap_at_open else stop, STOP, ambiguous
+    return np.int64(bar), opened if beyond_target and fills.target_gap_at_open else target, TARGET, ambiguous
 
 
 @njit(cache=True, nogil=True)
@@ -185,27 +184,30 @@ def _wait(tape: Tape, t: int, cash: float, equity: Floats) -> tuple[int, int, fl
     return t, 0, 0.0, lapsed
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")  # a call would pass nine arrays by value, at every trade
 def _hold(tape: Tape, rows: tuple[int, int], cash: float, held: Holding, books: Books) -> Held:
     """Hold a position through bars ``rows[0] .. rows[1] - 1``, and pay funding at the open of ``rows[1]``."""
-    t, bar = rows
-    size = held.side * held.units
-    age, funding, ignored = held.bars, held.funding, 0
-    while t < len(tape.close):
-        row = np.uint64(t)
-        if len(tape.funding) > 0 and age > 0:
+    t, n = rows[0], len(tape.close)
+    row, end = np.uint64(t), np.uint64(min(rows[1], n))
+    size, paying, funding = held.side * held.units, len(tape.funding) > 0, held.funding
+    ignored, ruined = 0, False
+    entered = row if held.bars == 0 else np.uint64(n)  # nothing is owed at the open of the entry
+    while row < end:
+        if paying and row != entered:
             paid = size * tape.funding[row]
             cash, funding = cash - paid, funding + paid
-        if t == bar:
-            break
         worth = cash + size * tape.close[row]
-        age += 1
         if worth <= 0.0:
-            return Held(t, cash, age, funding, ignored, True)
+            ruined = True
+            break
         books.equity[row], books.position[row] = worth, held.side
         ignored += tape.side[row] != 0
-        t += 1
-    return Held(t, cash, age, funding, ignored, False)
+        row += np.uint64(1)
+    if paying and not ruined and row < np.uint64(n) and row != entered:
+        paid = size * tape.funding[row]
+        cash, funding = cash - paid, funding + paid
+    lived: Any = np.int64(row) - t
+    return Held(t + lived, cash, held.bars + lived + ruined, funding, ignored, ruined)
 
 
 @njit(cache=True, nogil=True)
@@ -276,8 +278,7 @@ def label_barriers(bars: Bars, atr: Floats, rules: Rules, side: int | Sides = 1)
     Notes
     -----
     Triple-barrier method of Lopez de Prado (2018), *Advances in Financial Machine Learning*, ch. 3, with
-    barriers in ATRs, entry at the next open and intrabar touches. The last events, whose trades the bars
-    do not outlive, have no label rather than a label 0.
+    barriers in ATRs, entry at the next open and intrabar touches; censored events get no label, not 0.
 
     Examples
     --------
@@ -291,8 +292,7 @@ def label_barriers(bars: Bars, atr: Floats, rules: Rules, side: int | Sides = 1)
     if len(atr) != n or (np.ndim(side) and np.shape(side) != (n,)):
         given = f"atr covers {len(atr)} bars, side {np.shape(side) or 'all'} and bars {n}"
         raise UsageError(f"{given}; they must be the same bars")
-    unknown = np.full(n, np.nan)
-    out = Labels(np.zeros(n, np.int8), np.full(n, -1), unknown, unknown.copy(), np.zeros(n, np.bool_))
+    out = Labels(np.zeros(n, np.int8), np.full(n, -1), *np.full((2, n), np.nan), np.zeros(n, np.bool_))
     sides = readonly(np.broadcast_to(np.asarray(side, np.int8), n))
     known = readonly(np.asarray(atr, np.float64))
     time = readonly(bars.open_time.view(np.int64))

@@ -46,6 +46,8 @@ def test_trades_match_the_slow_market(bars, rules, seed):
     for name in ("side", "entry_bar", "exit_bar", "entry_price", "exit_price", "target", "stop", "ambiguous"):
         np.testing.assert_allclose(fast[name], [trade[name] for trade in slow], rtol=1e-12)
     assert [REASONS[r] for r in fast["reason"]] == [trade["reason"] for trade in slow]
+    lived = [trade["exit_bar"] - trade["entry_bar"] + (trade["reason"] != "time") for trade in slow]
+    assert fast["bars"].tolist() == lived
 
 
 @LARGE

@@ -1,0 +1,249 @@
+"""The trade kernel against vectorbt, backtesting.py and the same loop in C: equal trades first, then time.
+
+Run with ``python -m benchmarks.bench_kernel [bars ...]`` (default 10000 100000 1000000). One thread; medians of
+processor time, engines taken in turn. vectorbt's first call compiles for some seconds and is not counted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+import tempfile
+import warnings
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import process_time
+
+import numpy as np
+
+from engine.barriers import label_barriers
+from engine.rules import BACKTESTING_PY, VECTORBT, Rules
+from engine.score import score
+from engine.signals import Signals
+from engine.simulate import simulate
+from engine.synthetic import random_bars
+
+SIZES = (10_000, 100_000, 1_000_000)
+NEVER = 10**9
+C_SOURCE = Path(__file__).with_name("kernel.c")
+
+
+def market(n):
+    """About 3.5 trades per 100 bars, each some 10 bars long."""
+    bars = random_bars(n, seed=1, timeframe="1m", volatility=0.0005)
+    rng = np.random.default_rng(2)
+    side = (rng.choice([-1, 1], n) * (rng.random(n) < 0.05)).astype(np.int8)
+    spread = bars.high - bars.low
+    atr = np.convolve(spread, np.full(14, 1 / 14))[:n]
+    return bars, Signals(side, atr)
+
+
+def rules_of(fills, hold, fee=0.00005):
+    return Rules(k_up=3.0, k_down=2.0, hold=hold, fee=fee, maker_fee=fee, slippage=0.0, exposure=0.5, fills=fills)
+
+
+def timed(jobs, rounds):
+    """Return the median seconds of each job, the jobs taken in turn so that noise falls on all alike."""
+    spent = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            begun = process_time()
+            job()
+            spent[name].append(process_time() - begun)
+    return {name: median(times) for name, times in spent.items()}
+
+
+def vectorbt_book(bars, signals):
+    import pandas as pd
+    import vectorbt as vbt
+
+    wished, atr = np.r_[0, signals.side[:-1]], np.r_[np.nan, signals.atr[:-1]]
+    columns = {name: pd.Series(getattr(bars, name)) for name in ("open", "high", "low", "close")}
+    return partial(
+        vbt.Portfolio.from_signals,
+        **columns,
+        entries=pd.Series(wished > 0),
+        short_entries=pd.Series(wished < 0),
+        exits=False,
+        short_exits=False,
+        price=columns["open"],
+        sl_stop=pd.Series(2.0 * atr / bars.open),
+        tp_stop=pd.Series(3.0 * atr / bars.open),
+        stop_entry_price="price",
+        upon_opposite_entry="ignore",
+        fees=0.00005,
+        init_cash=10_000.0,
+        size=0.5,
+        size_type="percent",
+        engine="numba",
+        freq="1min",
+    )
+
+
+def against_vectorbt(bars, signals, rounds):
+    book, rules = vectorbt_book(bars, signals), rules_of(VECTORBT, NEVER)
+    theirs, ours = book().trades.records, simulate(bars, signals, rules).trades
+    closed = theirs[theirs["status"] == 1]
+    equal(
+        closed["entry_idx"],
+        ours["entry_bar"],
+        closed["exit_idx"],
+        ours["exit_bar"],
+        closed["exit_price"],
+        ours["exit_price"],
+    )
+
+    def figures(portfolio):
+        return (
+            portfolio.total_return(),
+            portfolio.sharpe_ratio(),
+            portfolio.max_drawdown(),
+            portfolio.trades.win_rate(),
+        )
+
+    figures(book())
+    times = timed(
+        {
+            "vectorbt numba, orders": book,
+            "vectorbt numba, 4 figures": lambda: figures(book()),
+            "ours, trades and equity": lambda: simulate(bars, signals, rules),
+            "ours, 20 figures": lambda: score(simulate(bars, signals, rules)),
+        },
+        rounds,
+    )
+    report(len(bars), len(ours), times, "vectorbt numba, orders", "ours, trades and equity")
+    report_ratio(times, "vectorbt numba, 4 figures", "ours, 20 figures")
+
+
+def against_backtesting_py(bars, signals):
+    import pandas as pd
+    from backtesting import Backtest, Strategy
+
+    n, hold, rules = len(bars), 60, rules_of(BACKTESTING_PY, 60, fee=0.0)
+    side, opens, atr = signals.side.tolist(), bars.open.tolist(), signals.atr.tolist()
+
+    class Follow(Strategy):
+        def init(self):
+            self.t = 0
+
+        def next(self):
+            t = len(self.data) - 1
+            if self.position:
+                if t - self.trades[0].entry_bar >= hold - 1:
+                    self.position.close()
+            elif side[t] and t + 1 < n:
+                order, unit = self.buy if side[t] > 0 else self.sell, side[t] * atr[t]
+                order(size=1, sl=opens[t + 1] - 2.0 * unit, tp=opens[t + 1] + 3.0 * unit)
+
+    columns = {name.title(): getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
+    frame = pd.DataFrame(columns, index=pd.DatetimeIndex(bars.open_time))
+    begun = process_time()
+    theirs = Backtest(frame, Follow, cash=1e9).run()["_trades"].sort_values("EntryBar")
+    spent = process_time() - begun
+    ours = simulate(bars, signals, rules).trades
+    equal(
+        theirs["EntryBar"],
+        ours["entry_bar"],
+        theirs["ExitBar"],
+        ours["exit_bar"],
+        theirs["ExitPrice"],
+        ours["exit_price"],
+    )
+    times = {"backtesting.py, with its figures": spent}
+    times |= timed({"ours, 20 figures": lambda: score(simulate(bars, signals, rules))}, 9)
+    report(n, len(ours), times, "backtesting.py, with its figures", "ours, 20 figures")
+
+
+def equal(*columns):
+    """Refuse to time engines that did not make the same trades."""
+    for theirs, ours in zip(columns[::2], columns[1::2], strict=True):
+        np.testing.assert_allclose(np.asarray(theirs), ours, rtol=1e-9)
+
+
+class CTerms(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_double) for name in ("k_up", "k_down", "fee", "maker_fee", "slippage", "exposure")] + [
+        (name, ctypes.c_int64) for name in ("hold", "longest_step_ns")
+    ]
+
+
+def against_c(bars, signals, folder, rounds):
+    """The kernel alone, buffers at hand, against C with the contract's rules built in."""
+    from engine.barriers import trade_through
+    from engine.terms import TRADE, Account, Books, Tape, prices_of, readonly, terms_of
+
+    library = Path(folder, "kernel.so")
+    build = ["cc", "-O3", "-march=native", "-ffp-contract=off", "-shared", "-fPIC", "-o", library, C_SOURCE]
+    subprocess.run(build, check=True)
+    run_c = ctypes.CDLL(str(library)).trade_through
+    run_c.restype = ctypes.c_int64
+
+    n, rules = len(bars), rules_of(Rules().fills, 60)
+    time, side = readonly(bars.open_time.view(np.int64)), readonly(signals.side)
+    ours, theirs = (Books(np.empty(n, TRADE), np.empty(n), np.zeros(n, np.int8)) for _ in range(2))
+    tape = Tape(time, readonly(bars.close), side, readonly(signals.atr), readonly(np.empty(0)))
+    prices, terms, begin = prices_of(bars), terms_of(rules, bars), Account(rules.cash, rules.cash)
+    ignored = ctypes.c_int64()
+    c_terms = CTerms(*(getattr(terms, name) for name, _ in CTerms._fields_))
+    columns = (time, *prices, tape.close, side, tape.atr)
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in columns]
+    books = [ctypes.c_void_p(array.ctypes.data) for array in theirs]
+    in_c = partial(
+        run_c,
+        ctypes.c_int64(n),
+        *pointers,
+        ctypes.byref(c_terms),
+        ctypes.c_double(rules.cash),
+        *books,
+        ctypes.byref(ignored),
+    )
+    in_numba = partial(trade_through, tape, prices, terms, rules.fills, begin, ours)
+    k = in_c()
+    assert in_numba()[1:3] == (k, ignored.value)
+    assert all((ours.trades[:k][name] == theirs.trades[:k][name]).all() for name in TRADE.names)
+    assert (ours.equity == theirs.equity).all()
+    report(
+        n,
+        k,
+        timed({"C -O3 -march=native": in_c, "ours, kernel alone": in_numba}, rounds),
+        "ours, kernel alone",
+        "C -O3 -march=native",
+    )
+
+
+def labels(bars, signals, rounds):
+    job = {
+        f"label_barriers, H=60, k={k}": partial(label_barriers, bars, signals.atr, Rules(k_up=k, k_down=k, hold=60))
+        for k in (1.5, 30)
+    }
+    for name, seconds in timed(job, rounds).items():
+        print(f"  {name:34}{seconds * 1e3:10.2f} ms  {seconds / len(bars) * 1e9:8.1f} ns a label")
+
+
+def report(n, k, times, slow, fast):
+    print(f"{n:,} bars, {k:,} equal trades")
+    for name, seconds in times.items():
+        print(f"  {name:34}{seconds * 1e3:10.2f} ms")
+    report_ratio(times, slow, fast)
+
+
+def report_ratio(times, slow, fast):
+    print(f"  {slow} / {fast}: {times[slow] / times[fast]:.2f}x")
+
+
+def main():
+    warnings.simplefilter("ignore")
+    sizes = [int(text) for text in sys.argv[1:]] or SIZES
+    with tempfile.TemporaryDirectory() as folder:
+        for n in sizes:
+            bars, signals = market(n)
+            rounds = 25 if n <= 100_000 else 9
+            against_c(bars, signals, folder, rounds)
+            labels(bars, signals, rounds)
+            against_vectorbt(bars, signals, rounds)
+            against_backtesting_py(bars, signals)
+
+
+if __name__ == "__main__":
+    main()
