@@ -292,7 +292,7 @@ def label_barriers(bars: Bars, atr: Floats, rules: Rules, side: int | Sides = 1)
     if len(atr) != n or (np.ndim(side) and np.shape(side) != (n,)):
         given = f"atr covers {len(atr)} bars, side {np.shape(side) or 'all'} and bars {n}"
         raise UsageError(f"{given}; they must be the same bars")
-    out = Labels(np.zeros(n, np.int8), np.full(n, -1), *np.full((2, n), np.nan), np.zeros(n, np.bool_))
+    out = Labels(np.zeros(n, np.int8), np.full(n, -1), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.bool_))
     sides = readonly(np.broadcast_to(np.asarray(side, np.int8), n))
     known = readonly(np.asarray(atr, np.float64))
     time = readonly(bars.open_time.view(np.int64))
