@@ -75,7 +75,7 @@ def compare(
 ) -> None:
     """Set Sniper, Audited and Reckless side by side on the same bars at equal costs."""
     costs = (fee, maker_fee, slippage, exposure)
-    judged = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data)
+    judged, curves = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data)
     if as_json:
         from engine.card.record import as_dict
         from engine.jsons import dumps
@@ -87,7 +87,7 @@ def compare(
     from engine.report.terminal import print_judged
 
     print_judged(judged, cards)
-    typer.echo(f"report: {write_page(compose(judged), out)}")
+    typer.echo(f"report: {write_page(compose(judged, curves()), out)}")
 
 
 @app.command(epilog="Example: tradsys backtest audited --bundle nasdaq-1d --csv reports/audited")
@@ -115,7 +115,7 @@ def backtest(
     if profile.lower() not in PROFILES:
         raise unknown("profile", profile, PROFILES)
     costs = (fee, maker_fee, slippage, exposure)
-    judged = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data)
+    judged, _ = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data)
     row = next(row for row in judged.comparison.rows if row.name.lower() == profile.lower())
     if as_json:
         from engine.card.record import profile_dict
@@ -133,10 +133,33 @@ def backtest(
             typer.echo(f"wrote {path}", err=as_json)
 
 
+@app.command(epilog="Example: tradsys explain nasdaq-1d --profile audited --at 2018-02-05")
+def explain(
+    bundle: BundleName = "nasdaq-1d",
+    profile: Annotated[str, typer.Option(help="sniper, audited or reckless.")] = "audited",
+    at: Annotated[str | None, typer.Option(help="Explain the decision of the bar open at this time, UTC.")] = None,
+    trade: Annotated[int | None, typer.Option(help="Explain the decision behind the N-th trade of the zone.")] = None,
+    vetoes: Annotated[bool, typer.Option("--vetoes", help="Sum what each gate's vetoes saved or cost.")] = False,
+    bars: BarsName = None,
+    zone: ZoneName = "test",
+    unseal: Unseal = None,
+    as_json: AsJson = False,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Show the evidence behind a decision, every gate's verdict, and what became of it."""
+    from engine.report.explained import print_explained
+    from strategies.explaining import explain_bundle
+
+    asked = (at, trade, vetoes)
+    print_explained(explain_bundle(bundle, profile, bars, data, zone, unseal, asked), as_json)
+
+
 def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data):  # type: ignore[no-untyped-def]
+    """The road that compare and backtest share: from options to a judged comparison, and the blocks of its page."""
     from live.clock import stamp
     from models.bundle import load_bundle
     from strategies.ledgered import judge_ledgered, record_look
+    from strategies.thresholds import threshold_curves
     from strategies.workbench import compare_bundle, find_market, named_terms
 
     opened = load_bundle(bundle)
@@ -144,7 +167,8 @@ def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data):  # typ
     comparison = compare_bundle(opened, market, zone, confidence, named_terms(*costs), unseal)
     book = data / "trials.db" if ledger is None else ledger
     record_look(book, opened, zone, unseal, stamp())
-    return judge_ledgered(comparison, book, stamp())
+    judged = judge_ledgered(comparison, book, stamp())
+    return judged, lambda: threshold_curves(opened, market, comparison.rules, confidence)
 
 
 @app.command(epilog="Example: tradsys train my-coin --bars SOLUSDT-1h --config default --resume")

@@ -200,11 +200,7 @@ def compare_bundle(
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     market = bars if isinstance(bars, Bars) else find_market(opened, bars, Path("data"))
     opened.check_market(market)
-    if is_sealed(opened, zone) and not unseal:
-        raise UsageError(
-            f"zone {zone} of {opened.manifest.name} is sealed: this bundle is a draft. Judge it on --zone oos or"
-            ' validation first; --unseal "REASON" opens the test zone, and every look is counted in every later report'
-        )
+    refuse_sealed(opened, zone, unseal)
     stretch = find_stretch(opened, market, zone)
     strategies = lineup(opened, mode)
     if stretch.evidence is not None:
@@ -212,6 +208,21 @@ def compare_bundle(
     rules = opened.rules(**(costs or {}))
     comparison = compare_strategies(strategies, market, rules, stretch.rows, stretch.in_sample, zone)
     return replace(comparison, about=about(opened, market, mode))
+
+
+def refuse_sealed(bundle: Bundle, zone: str, unseal: str | None) -> None:
+    """Refuse to look at the test zone of a draft without a reason.
+
+    Raises
+    ------
+    UsageError
+        Saying what to do instead.
+    """
+    if is_sealed(bundle, zone) and not unseal:
+        raise UsageError(
+            f"zone {zone} of {bundle.manifest.name} is sealed: this bundle is a draft. Judge it on --zone oos or"
+            ' validation first; --unseal "REASON" opens the test zone, and every look is counted in every later report'
+        )
 
 
 def is_sealed(bundle: Bundle, zone: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ from engine.report.payload import Report
 from engine.score import daily_returns
 
 
-def compose(judged: Judged) -> Report:
+def compose(judged: Judged, thresholds: Sequence[Mapping[str, Any]] = ()) -> Report:
     """Return the payload of a comparison's page.
 
     Parameters
     ----------
     judged : Judged
         What was compared and what may be believed of it.
+    thresholds : sequence of blocks
+        From ``strategies.thresholds``; the engine knows no bundle.
     """
     comparison = judged.comparison
     roles = tuple(comparison.about.get("bundle", {}).get("regimes", ()))
@@ -46,6 +49,7 @@ def compose(judged: Judged) -> Report:
             if row.kind != CONTROL and len(row.result.trades)
         ],
         "calibration": _calibration(judged),  # type: ignore[typeddict-item]
+        "thresholds": list(thresholds),  # type: ignore[arg-type]
         "costs": _costs(judged),  # type: ignore[typeddict-item]
         "luck": [_luck(one) for one in judged.profiles if one.luck is not None],  # type: ignore[misc]
         "gates": [_gate(judged, i) for i in range(len(judged.gates))],  # type: ignore[misc]
@@ -53,7 +57,7 @@ def compose(judged: Judged) -> Report:
         "cards": [
             {"name": one.row.name, "text": "\n".join(card_lines(judged, one.row.name))} for one in judged.profiles
         ],
-        "missing": _missing(judged),
+        "missing": _missing(judged, thresholds),
     }
 
 
@@ -84,6 +88,8 @@ def _header(judged: Judged) -> dict[str, Any]:
         "trials": judged.trials.count,
         "verdicts": [_verdict(one) for one in judged.profiles],
     }
+    if header["in_sample"] and "fence" in record.get("bundle", {}):
+        header["in_sample_until"] = _seconds(np.datetime64(record["bundle"]["fence"], "s"))
     if "data" in record:
         header["fingerprint"] = record["data"]["fingerprint"][:12]
     return header
@@ -161,6 +167,7 @@ def _costs(judged: Judged) -> dict[str, Any]:
                 "name": one.row.name,
                 "net_return": [s.total_return for s in scores],
                 "sharpe": [s.sharpe for s in scores],
+                "expectancy_bp": [s.expectancy_bp for s in scores],
                 "break_even_bp": None if earned is None else earned + 1e4 * rules.round_trip,
             }
         )
@@ -193,10 +200,12 @@ def _gate(judged: Judged, i: int) -> dict[str, Any]:
     }
 
 
-def _missing(judged: Judged) -> dict[str, str]:
+def _missing(judged: Judged, thresholds: Sequence[Any]) -> dict[str, str]:
     missing = {}
     if judged.forecast is None:
         missing["calibration"] = "the predictor spoke on too few bars whose outcome is known"
+    if not thresholds:
+        missing["thresholds"] = "these bars do not reach into the validation zone, where thresholds are chosen"
     if not any(one.luck for one in judged.profiles):
         missing["luck"] = "no profile traded, so there is nothing to draw"
     return missing
