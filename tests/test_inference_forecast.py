@@ -181,13 +181,15 @@ def test_an_overconfident_model_is_caught_and_its_slope_says_so():
     assert found.intercept == pytest.approx(-0.15, abs=4 * found.intercept_error)
 
 
-def test_the_reliability_line_is_that_of_sklearn():
-    from sklearn.linear_model import LogisticRegression
+def test_the_reliability_line_is_that_of_statsmodels():
+    from statsmodels.api import Logit
 
     p, y = forecasts(10, 600)
-    fit = LogisticRegression(C=np.inf, tol=1e-10).fit(np.log(p / (1 - p))[:, None], y)
+    fit = Logit(y, np.column_stack([np.ones(600), np.log(p / (1 - p))])).fit(disp=0, tol=1e-12)
     found = calibration(p, y)
-    assert (found.slope, found.intercept) == pytest.approx((fit.coef_[0, 0], fit.intercept_[0]), rel=1e-4)
+    assert (found.intercept, found.slope) == pytest.approx(tuple(fit.params), rel=1e-6)
+    assert (found.intercept_error, found.slope_error) == pytest.approx(tuple(fit.bse), rel=1e-4)
+    assert calibration(p, y, n_eff=150).slope_error == pytest.approx(2 * found.slope_error)
 
 
 def test_the_normal_band_of_large_samples_is_that_of_the_exact_draws():
