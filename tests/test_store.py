@@ -55,6 +55,8 @@ def test_names_are_found_in_any_case_and_listed_in_order(store, tmp_path):
     assert store.load("btcusdt-1H").symbol == "BTCUSDT"
     assert store.load("aave_usdt_usdt-1h").symbol == "AAVE/USDT:USDT"
     assert store.keep(named(OLD, "BTCUSDT"), "again.csv").name == "BTCUSDT-1h"
+    with pytest.raises(UsageError, match="series BTCUSDT-1h holds"):
+        store.keep(named(OLD, "btcusdt"), "another market or the same, a person must say.csv")
     assert Store(tmp_path / "nothing").list() == []
 
 
@@ -239,6 +241,20 @@ def test_a_reader_beside_two_writers_sees_the_old_or_the_new(store):
     assert [writer.wait() for writer in writers] == [0, 0]
     assert set(seen) == {OLD.fingerprint(), NEW.fingerprint()}
     assert files(store.root / "BTCUSDT-1h") == [".lock", "bars", "series.json"]
+
+
+def test_a_reader_overtaken_between_record_and_bars_reads_again(store, monkeypatch):
+    real, overtaken = Path.read_bytes, []
+
+    def slow(path):
+        if path.name.startswith("bars-") and len(overtaken) < 3:
+            overtaken.append(path)
+            store.keep(named(NEW if len(overtaken) % 2 else OLD), "x.csv", replace=True)
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", slow)
+    assert store.load("BTCUSDT-1h").fingerprint() == NEW.fingerprint()
+    assert len(overtaken) == 3
 
 
 def test_bars_are_found_by_name_or_path(store, tmp_path):

@@ -1,4 +1,4 @@
-"""Arrow columns as numpy arrays, without Arrow's own conversion, which imports pandas (0.3 s)."""
+"""Arrow columns as numpy arrays and back, without Arrow's own conversions, which import pandas (0.3 s)."""
 
 from __future__ import annotations
 
@@ -29,6 +29,26 @@ def present_rows(column: Any) -> NDArray[np.bool_]:
     import pyarrow as pa
 
     return np.asarray(_values(column.is_valid().cast(pa.int8()), "int8"), dtype=np.bool_)
+
+
+def arrow_column(values: NDArray[Any], kind: Any) -> Any:
+    """Return a numpy array as an Arrow column of a type of the same width, without a copy."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values).view(np.uint8))])
+
+
+def arrow_reader(content: bytes | memoryview) -> Any:
+    """Return bytes as a file that Arrow reads, copied into Arrow's own memory.
+
+    Arrow's threads may be the last to let go of what they read; were it Python's memory, freeing it
+    while the interpreter exits would abort the process.
+    """
+    import pyarrow as pa
+
+    buffer = pa.allocate_buffer(len(content))
+    np.frombuffer(buffer, np.uint8)[:] = np.frombuffer(content, np.uint8)
+    return pa.BufferReader(buffer)
 
 
 def _values(column: Any, dtype: str) -> NDArray[Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import DataError
+from engine.history.arrays import arrow_reader
 from engine.history.columns import TIME
 
 DELIMITERS = ",;\t"
@@ -59,11 +60,10 @@ class DelimitedSheet:
         return np.asarray(np.flatnonzero(filled)[rows] + first)
 
     def _parse(self, names: list[str], types: dict[str, Any]) -> Any:
-        import pyarrow as pa
         import pyarrow.csv as pc
 
         return pc.read_csv(
-            pa.BufferReader(pa.py_buffer(memoryview(self.text)[self.begin :])),
+            arrow_reader(memoryview(self.text)[self.begin :]),
             read_options=pc.ReadOptions(column_names=names),
             parse_options=pc.ParseOptions(delimiter=self.delimiter),
             convert_options=pc.ConvertOptions(

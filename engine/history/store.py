@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.bars import COLUMNS, Bars, parse_timeframe
 from engine.errors import DataError, UsageError, unknown
-from engine.history.arrays import float_array, integer_array
+from engine.history.arrays import arrow_column, arrow_reader, float_array, integer_array
 from engine.history.atomic import alone, write_whole
 from engine.history.embedded import EMBEDDED
 from engine.history.read import read_bars
@@ -168,18 +168,17 @@ def _to_parquet(bars: Bars) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {"timestamp": pa.array(bars.open_time.view("int64")).cast(pa.timestamp("ns", "UTC"))}
-    columns |= {name: pa.array(getattr(bars, name)) for name in COLUMNS}
+    columns = [arrow_column(bars.open_time, pa.timestamp("ns", "UTC"))]
+    columns += [arrow_column(getattr(bars, name), pa.float64()) for name in COLUMNS]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
+    pq.write_table(pa.Table.from_arrays(columns, names=["timestamp", *COLUMNS]), sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
 
 
 def _from_parquet(content: bytes, series: Series) -> Bars:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(pa.BufferReader(content)) as file:
+    with pq.ParquetFile(arrow_reader(content)) as file:
         table = file.read()
     return Bars(
         open_time=integer_array(table["timestamp"]).view("datetime64[ns]"),
