@@ -84,10 +84,11 @@ def _header(judged: Judged) -> dict[str, Any]:
         "mode": record.get("confidence", "rank"),
         "costs": costs,
         "in_sample": any(row.in_sample > 0 for row in comparison.rows),
-        "looks": judged.looks,
         "trials": judged.trials.count,
         "verdicts": [_verdict(one) for one in judged.profiles],
     }
+    if not record.get("bundle", {}).get("released", True):
+        header["looks"] = judged.looks
     if header["in_sample"] and "fence" in record.get("bundle", {}):
         header["in_sample_until"] = _seconds(np.datetime64(record["bundle"]["fence"], "s"))
     if "data" in record:
