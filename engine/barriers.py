@@ -154,18 +154,18 @@ def _leave(
     trade: Any, held: Holding, bars: tuple[int, int], time: int, end: tuple[float, int, bool], terms: Terms
 ) -> float:
     """Write a finished trade to its record; return the money the exit brings in, fee paid."""
-    level, reason, trade.ambiguous = end
+    level, reason, trade["ambiguous"] = end
     price, rate = exit_fill(level, reason, held.side, terms)
     notional = held.units * held.entry_price
-    trade.wish_time, trade.entry_time, trade.exit_time = held.wish_time, held.entry_time, time
-    trade.entry_bar, trade.exit_bar = bars
-    trade.bars = held.bars + (reason in (TARGET, STOP))  # else it ended at an open or close
-    trade.units, trade.entry_price, trade.exit_price = held.units, held.entry_price, price
-    trade.entry_fee, trade.exit_fee, trade.funding = held.entry_fee, rate * held.units * price, held.funding
-    trade.ret = net_return(held.side, held.entry_price, price, terms.fee, rate) - held.funding / notional
-    trade.pnl = trade.ret * notional
-    trade.target, trade.stop = held.target, held.stop
-    trade.side, trade.reason, trade.open = held.side, reason, False
+    trade["wish_time"], trade["entry_time"], trade["exit_time"] = held.wish_time, held.entry_time, time
+    trade["entry_bar"], trade["exit_bar"] = bars
+    trade["bars"] = held.bars + (reason in (TARGET, STOP))  # else it ended at an open or close
+    trade["units"], trade["entry_price"], trade["exit_price"] = held.units, held.entry_price, price
+    trade["entry_fee"], trade["exit_fee"], trade["funding"] = held.entry_fee, rate * held.units * price, held.funding
+    trade["ret"] = net_return(held.side, held.entry_price, price, terms.fee, rate) - held.funding / notional
+    trade["pnl"] = trade["ret"] * notional
+    trade["target"], trade["stop"] = held.target, held.stop
+    trade["side"], trade["reason"], trade["open"] = held.side, reason, False
     return held.side * held.units * price - rate * held.units * price
 
 

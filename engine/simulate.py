@@ -92,7 +92,7 @@ class Result:
             ("entry_time", held.entry_time),
             ("exit_time", self.account.time),
         ):
-            trade[name] = np.datetime64(time, "ns")
+            trade[name] = np.datetime64(int(time), "ns")
         trade["entry_bar"], trade["exit_bar"] = max(len(self) - held.bars, -1), len(self) - 1
         trade["reason"], trade["open"] = OPEN, True
         if held.side != 0:
@@ -188,7 +188,7 @@ def simulate(
     begin = Account(float(rules.cash), float(rules.cash)) if start is None else start
     time = bars.open_time.view(np.int64)
     if n and begin.time != NEVER and time[0] <= begin.time:
-        ended = format_time(np.datetime64(begin.time, "ns"))
+        ended = format_time(np.datetime64(int(begin.time), "ns"))
         raise UsageError(
             f"bars begin at {format_time(bars.open_time[0])}; the account has seen {ended}: give later bars"
         )
