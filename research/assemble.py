@@ -163,9 +163,8 @@ def fences(study: Study, events: AuditEvents, fingerprint: str) -> dict[str, Fen
     judged = study.examples.between(study.validation.start, study.validation.stop)
     last = study.validation.stop - 1
     development = Fence(time[study.development.start], time[int(fold.inner[-1])], time[fold.fence], fingerprint)
-    validation = Fence(
-        time[study.validation.start], time[last], time[int(study.examples.end[judged].max())], fingerprint
-    )
+    horizon = int(study.examples.end[judged].max())
+    validation = Fence(time[study.validation.start], time[int(judged[-1])], time[horizon], fingerprint)
     seen = Fence(time[study.validation.start], time[last], time[last], fingerprint)
     regime = Fence(time[0], time[study.development.stop - 1], time[study.development.stop - 1], fingerprint)
     audited = seen

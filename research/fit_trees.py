@@ -13,6 +13,8 @@ from research.config import TrainConfig
 from research.events import Examples, Split
 from research.weights import Rows
 
+LEAST_TREES = 10  # fewer leave so few different probabilities that a rank says nothing
+
 if TYPE_CHECKING:
     from xgboost import Booster
 
@@ -86,5 +88,5 @@ def fit_trees(examples: Examples, split: Split, config: TrainConfig) -> tuple[Tr
     booster = train(
         terms, seen, s.rounds, evals=[(judged, "inner")], early_stopping_rounds=s.patience, verbose_eval=False
     )
-    kept = booster.best_iteration + 1
+    kept = min(max(booster.best_iteration + 1, LEAST_TREES), booster.num_boosted_rounds())
     return TreeModel(booster[:kept], s.lags), {"trees": kept, "inner_loss": float(booster.best_score)}

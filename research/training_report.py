@@ -14,19 +14,8 @@ from research.checkpoints import write_whole
 if TYPE_CHECKING:
     from rich.console import Console
 
-SCORE_COLUMNS = (
-    "n",
-    "n_eff",
-    "base rate",
-    "loss",
-    "no skill",
-    "skill",
-    "AUC [95 %]",
-    "slope",
-    "intercept",
-    "ECE",
-    "null 95 %",
-)
+LOSS_COLUMNS = ("n (n_eff)", "base rate", "loss", "no skill", "skill", "AUC [95 %]")
+CALIBRATION_COLUMNS = ("slope", "intercept", "ECE", "null 95 %")
 NOTES = (
     "loss is binary cross-entropy in nats; no skill is the best constant, known only in hindsight;"
     " skill = 1 - loss / no skill, with the standard error of a block bootstrap.",
@@ -98,24 +87,39 @@ def headline(report: dict[str, Any]) -> str:
 def tables(report: dict[str, Any]) -> list[Table]:
     """Return every table of the report as text."""
     metrics, candidates = report["metrics"], report["predictor"]["candidates"]
-    found: list[Table] = [_candidates(candidates, report["predictor"]["seed_losses"])]
-    rows = [(f"fold {i} {_span(fold['rows'])}", *_score(fold)) for i, fold in enumerate(metrics["folds"])]
-    rows += [("development, out of fold", *_score(metrics["development_oof"]))]
-    rows += [("validation, out of fold", *_score(metrics["validation_oof"]))]
-    found.append(("Walk-forward", ("rows", *SCORE_COLUMNS), rows))
-    return [*found, _auditor(metrics["auditor"], metrics["oos_audited_from"]), _regimes(metrics["regime"])]
+    scores = [(f"fold {i}, {_span(fold['rows'])}", fold) for i, fold in enumerate(metrics["folds"])]
+    zones = ("development", "validation")
+    judged = [(f"{row['kind']} on validation", row) for row in candidates]
+    scores += [(f"{zone}, out of fold", metrics[f"{zone}_oof"] or {}) for zone in zones]
+    return [
+        _candidates(candidates, report["predictor"]["seed_losses"]),
+        ("Walk-forward", ("rows", *LOSS_COLUMNS), [(name, *_losses(score)) for name, score in scores]),
+        (
+            "Calibration",
+            ("rows", *CALIBRATION_COLUMNS),
+            [(name, *_calibration(score)) for name, score in (*judged, *scores)],
+        ),
+        _auditor(metrics["auditor"], metrics["oos_audited_from"]),
+        _regimes(metrics["regime"]),
+    ]
 
 
 def _candidates(candidates: Sequence[dict[str, Any]], spread: Sequence[float]) -> Table:
-    rows = []
+    one = candidates[0]
+    title = (
+        f"Candidates on validation ({one['n']} rows, n_eff {one['n_eff']:.0f}, base rate {one['base_rate']:.3f},"
+        f" no skill loses {one['no_skill']:.5f})"
+    )
+    if len(spread) > 1:
+        title += f"; the transformer's loss by seed: {', '.join(f'{loss:.5f}' for loss in spread)}"
+    rows: list[tuple[str, ...]] = []
     for row in candidates:
         name = row["kind"] + (" (ships)" if row["chosen"] else "")
-        gap = f"{row['above_best']:.5f} ± {row['above_best_se']:.5f}"
-        rows.append((name, *_score(row), gap))
-    if spread:
-        losses = ", ".join(f"{loss:.5f}" for loss in spread)
-        rows.append((f"transformer's loss by seed: {losses}", *("" for _ in range(len(SCORE_COLUMNS) + 1))))
-    return "Candidates on validation", ("candidate", *SCORE_COLUMNS, "above the best"), rows
+        gap = f"{row['above_best']:.5f} ± {row['above_best_se']:.5f}" if row["above_best"] > 0 else "the best"
+        _, _, loss, _, skill, area = _losses(row)
+        rows.append((name, loss, gap, skill, area))
+    head = ("candidate", "loss", "above the best", "skill", "AUC [95 %]")
+    return title, head, rows
 
 
 def _auditor(told: dict[str, Any], since: Any) -> Table:
@@ -128,7 +132,7 @@ def _auditor(told: dict[str, Any], since: Any) -> Table:
         ("base rate of a profit after costs", _maybe(told.get("base_rate"), ".1%")),
         ("tau", f"{told['tau']:.3f}, {told['tau_rule']}"),
         ("mean net return of a trade", _maybe(told["mean_net"], ".3%")),
-        ("walk-forward audited from", str(since)),
+        ("walk-forward audited from", str(since)[:10]),
     ]
     taken = told["taken"]
     if taken is not None:
@@ -157,22 +161,24 @@ def _regimes(told: dict[str, Any]) -> Table:
     return title, ("regime", "volatility of a bar", "mean of a bar", "share", "dwell, bars"), rows
 
 
-def _score(row: dict[str, Any] | None) -> tuple[str, ...]:
-    if row is None or "n" not in row:
-        return tuple("" for _ in SCORE_COLUMNS)
+def _losses(row: dict[str, Any]) -> tuple[str, ...]:
+    if "n" not in row:
+        return ("",) * len(LOSS_COLUMNS)
     return (
-        f"{row['n']}",
-        f"{row['n_eff']:.0f}",
+        f"{row['n']} ({row['n_eff']:.0f})",
         f"{row['base_rate']:.3f}",
         f"{row['loss']:.5f}",
         f"{row['no_skill']:.5f}",
         f"{row['skill']:+.2%} ± {row['skill_se']:.2%}",
         f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]",
-        _maybe(row["slope"], ".2f"),
-        _maybe(row["intercept"], "+.2f"),
-        f"{row['ece']:.3f}",
-        f"{row['ece_null']:.3f}",
     )
+
+
+def _calibration(row: dict[str, Any]) -> tuple[str, ...]:
+    if "n" not in row:
+        return ("",) * len(CALIBRATION_COLUMNS)
+    slope, intercept = _maybe(row["slope"], ".2f"), _maybe(row["intercept"], "+.2f")
+    return slope, intercept, f"{row['ece']:.3f}", f"{row['ece_null']:.3f}"
 
 
 def _maybe(value: float | None, form: str) -> str:
@@ -180,7 +186,7 @@ def _maybe(value: float | None, form: str) -> str:
 
 
 def _span(pair: Sequence[Any]) -> str:
-    first, last = (str(time)[:10] for time in pair)
+    first, last = (str(time)[:7] for time in pair)
     return f"{first} .. {last}"
 
 
