@@ -186,6 +186,14 @@ def train(
     train_bundle(name, bars, config, out, resume, data)
 
 
+@app.command(epilog="Example: tradsys release models/bundles/my-coin")
+def release(bundle: BundleName) -> None:
+    """Release a draft: its test zone is sealed no longer. Do it once, after the last look you mean to count."""
+    from models.bundle import release as release_bundle
+
+    typer.echo(f"released {release_bundle(bundle)}; its test zone is open to everyone from now on")
+
+
 @app.command(epilog="Example: tradsys verify btcusdt-1h --bars BTCUSDT-1h")
 def verify(
     bundle: BundleName = "nasdaq-1d",

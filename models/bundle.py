@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from engine.signals import Evidence
 from models.auditor import Auditor, feature_inputs
 from models.calibration import ConfidenceTable
 from models.evidence import OOS, AuditReason, audit_reasons, compute_evidence, predict_rows, read_stored
-from models.folder import check_files, check_others, read_file, read_manifest
+from models.folder import check_files, check_others, read_file, read_manifest, write_bundle
 from models.manifest import Manifest
 from models.predictor import Predictor
 from models.regime import RegimeModel
@@ -55,6 +55,11 @@ class Bundle:
     auditor: Auditor
     confidence: ConfidenceTable
     _remembered: OrderedDict[tuple[str, bool, int], Evidence] = field(default_factory=OrderedDict, repr=False)
+
+    @property
+    def predictor_hash(self) -> str:
+        """sha256 of the predictor: the same for a draft and its release, so looks at the draft stay counted."""
+        return self.manifest.files[PREDICTOR]
 
     @property
     def memory(self) -> int:
@@ -189,6 +194,23 @@ def load_bundle(what: str | Path) -> Bundle:
         auditor=auditor,
         confidence=ConfidenceTable(np.array(manifest.confidence["levels"], np.float64)),
     )
+
+
+def release(what: str | Path) -> Path:
+    """Release a draft: its test zone is sealed no longer; nothing else of it changes.
+
+    Releasing twice is the same as once.
+
+    Raises
+    ------
+    UsageError
+        If there is no such bundle.
+    ModelMismatch
+        If it was changed since it was written.
+    """
+    bundle = load_bundle(what)
+    files = {name: read_file(bundle.folder, bundle.manifest, name) for name in bundle.manifest.files}
+    return write_bundle(bundle.folder, replace(bundle.manifest, released=True), files)
 
 
 def needed_memory(features: Sequence[str], window: int, regime: RegimeModel, auditor_inputs: Sequence[str]) -> int:

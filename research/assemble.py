@@ -153,7 +153,7 @@ def describe(study: Study, parts: Parts, chosen: dict[str, Any], metrics: dict[s
         },
         seeds=[config.seed],
         code=code_identity(),
-        released=True,
+        released=False,
     )
 
 

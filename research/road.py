@@ -48,7 +48,10 @@ def train_bundle(
         train(chosen, market, folder, resume, RUNS / name, progress)
     screen = console()
     show_report(RUNS / name, screen)
-    screen.print(f"bundle: {folder}; compare with: tradsys compare {name if out is None else out}", soft_wrap=True)
+    told = name if out is None else out
+    screen.print(
+        f"draft: {folder}; judge it with: tradsys compare {told} --bars {bars or name} --zone oos", soft_wrap=True
+    )
 
 
 def _config(name: str, config: str | None) -> TrainConfig:

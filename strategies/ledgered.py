@@ -44,14 +44,14 @@ def judge_ledgered(comparison: Comparison, ledger: Path | None, at: str, kind: s
     own = trials[0].days
     same = returns if len(days) == len(own) and (days == own).all() else np.empty((0, 0))
     others = bundle["trials"] + max(0, book.count(fingerprint) - (same.shape[1] or len(trials)))
-    history = History(returns=same, others=others, looks=book.looks(bundle["hash"]))
+    history = History(returns=same, others=others, looks=book.looks(bundle["predictor_hash"]))
     return judge(comparison, history, tuple(bundle["regimes"]))
 
 
 def record_look(ledger: Path, bundle: Bundle, zone: str, reason: str | None, at: str) -> None:
     """Count a look at the sealed zone of a draft; looks at anything else are free."""
     if reason and is_sealed(bundle, zone):
-        sound_ledger(ledger).look(bundle.hash, reason, at)
+        sound_ledger(ledger).look(bundle.predictor_hash, reason, at)
 
 
 def sound_ledger(path: Path) -> TrialLedger:

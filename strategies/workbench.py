@@ -237,6 +237,7 @@ def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:
         "bundle": {
             "name": bundle.manifest.name,
             "hash": bundle.hash,
+            "predictor_hash": bundle.predictor_hash,
             "predictor": bundle.manifest.predictor["kind"],
             "fence": format_time(bundle.manifest.fence),
             "released": bundle.manifest.released,

@@ -211,6 +211,24 @@ def test_the_sealed_zone_of_a_draft_needs_a_reason_and_every_look_counts(bundle,
     assert judge_ledgered(found, tmp_path / "t.db", "now").looks == 2
 
 
+def test_releasing_a_draft_opens_its_test_zone_and_changes_nothing_else(bundle, tmp_path):
+    import shutil
+    from dataclasses import replace
+
+    from models.bundle import load_bundle, release
+    from models.folder import write_bundle
+
+    folder = tmp_path / "mine"
+    shutil.copytree(bundle, folder)
+    opened = load_bundle(folder)
+    files = {name: (folder / name).read_bytes() for name in opened.manifest.files}
+    write_bundle(folder, replace(opened.manifest, released=False), files)
+    with pytest.raises(UsageError, match="is sealed"):
+        compare_bundle(folder, BARS, "test")
+    assert load_bundle(release(folder)).manifest == opened.manifest
+    assert compare_bundle(release(folder), BARS, "test").rows
+
+
 def test_a_ledger_that_was_tampered_with_stops_the_judgement(comparison, tmp_path):
     import sqlite3
 
