@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+PAGES = (README, ROOT / "docs" / "believing-a-backtest.md")
 BLOCK = re.compile(r"^```(?P<kind>console slow|console|python|text)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -34,13 +35,14 @@ class Block:
         return list(zip(parts[0::2], parts[1::2], strict=True))
 
 
-def blocks(text: str | None = None) -> list[Block]:
-    text = README.read_text() if text is None else text
+def blocks(text: str) -> list[Block]:
     return [Block(m["kind"], m["body"], m.start("body"), m.end("body")) for m in BLOCK.finditer(text)]
 
 
 def run_command(command: str, folder: Path) -> str:
     """Run one command of a session as a reader would, and return what it printed."""
+    if command == "make compare":  # what it runs once everything is installed
+        command = "tradsys compare"
     path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shown = {**os.environ, "PATH": path, "COLUMNS": "118", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run(command, shell=True, cwd=folder, env=shown, capture_output=True, text=True, timeout=1800)
@@ -49,7 +51,10 @@ def run_command(command: str, folder: Path) -> str:
 
 
 def run_python(program: str, folder: Path) -> str:
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=600)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=env, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -60,19 +65,18 @@ def matches(shown: str, printed: str) -> bool:
     return re.fullmatch(r"(?:.*\n)*?".join(parts), printed.strip() + "\n") is not None
 
 
-def paste(folder: Path = ROOT) -> None:
-    """Run everything README shows and write what was printed into it; blocks with ``...`` stay."""
-    text = README.read_text()
-    found = blocks(text)
-    for i, block in reversed(list(enumerate(found))):
+def paste(page: Path, folder: Path) -> None:
+    """Run everything a page shows, in order, and write what was printed into it; outputs with ``...`` stay."""
+    text = page.read_text()
+    found, bodies = blocks(text), {}
+    for i, block in enumerate(found):
         if block.kind.startswith("console"):
-            body = "".join(f"$ {command}\n{_shown(old, command, folder)}" for command, old in block.commands)
+            bodies[i] = "".join(f"$ {command}\n{_shown(old, command, folder)}" for command, old in block.commands)
         elif block.kind == "text" and found[i - 1].kind == "python":
-            body = run_python(found[i - 1].body, folder)
-        else:
-            continue
-        text = text[: block.start] + body + text[block.end :]
-    README.write_text(text)
+            bodies[i] = run_python(found[i - 1].body, folder)
+    for i in sorted(bodies, reverse=True):
+        text = text[: found[i].start] + bodies[i] + text[found[i].end :]
+    page.write_text(text)
 
 
 def _shown(old: str, command: str, folder: Path) -> str:
@@ -81,4 +85,11 @@ def _shown(old: str, command: str, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    paste()
+    import tempfile
+
+    from tests.test_readme import write_archive
+
+    for shown in PAGES:
+        with tempfile.TemporaryDirectory() as home:
+            write_archive(Path(home) / "SOLUSDT-1h.csv")
+            paste(shown, Path(home))

@@ -185,7 +185,8 @@ def judge(comparison: Comparison, history: History | None = None, roles: tuple[s
         comparison=comparison,
         profiles=tuple(judged),
         ranking=_ranking(judged),
-        sharpes={name: found[i, -1] for i, name in enumerate(names)},
+        sharpes={name: found[i, -1] for i, name in enumerate(names)}
+        | {one.row.name: one.assessment.sharpe for one in judged},
         wins=wins,
         trials=trials,
         looks=history.looks,

@@ -1,0 +1,54 @@
+"""README tells what happens: every command and example is run, in order, in a reader's empty folder."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+
+from engine.synthetic import random_bars
+from tests.readme import PAGES, README, ROOT, blocks, matches, run_command, run_python
+
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A reader's folder: nothing in it but a file of hourly bars in the form of a Binance archive."""
+    write_archive(tmp_path / "SOLUSDT-1h.csv")
+    return tmp_path
+
+
+def write_archive(path):
+    bars = random_bars(6000, seed=21)
+    stamps = bars.open_time.astype("datetime64[ms]").astype("int64")
+    rows = [
+        f"{t},{bars.open[i]:.6f},{bars.high[i]:.6f},{bars.low[i]:.6f},{bars.close[i]:.6f},{bars.volume[i]:.3f},"
+        f"{t + 3_599_999},0,0,0,0,0"
+        for i, t in enumerate(stamps)
+    ]
+    path.write_text("\n".join(rows) + "\n")
+
+
+@EVERY_PAGE
+def test_every_command_prints_what_the_page_shows(page, folder):
+    shown = [pair for block in blocks(page.read_text()) if block.kind == "console" for pair in block.commands]
+    assert shown
+    for command, expected in shown:
+        printed = run_command(command, folder)
+        assert matches(expected, printed), f"$ {command}\n--- the page shows\n{expected}\n--- it printed\n{printed}"
+
+
+def test_the_python_example_prints_what_readme_shows(folder):
+    found = blocks(README.read_text())
+    examples = [(a.body, b.body) for a, b in itertools.pairwise(found) if (a.kind, b.kind) == ("python", "text")]
+    assert examples
+    for program, expected in examples:
+        assert run_python(program, folder) == expected
+
+
+@EVERY_PAGE
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
