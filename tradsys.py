@@ -198,13 +198,14 @@ def release(bundle: BundleName) -> None:
 def verify(
     bundle: BundleName = "nasdaq-1d",
     bars: BarsName = None,
+    leaks: Annotated[bool, typer.Option("--leaks", help="Look for leaks too: futures, fences, unseen bars.")] = False,
     as_json: AsJson = False,
     data: DataFolder = Path("data"),
 ) -> None:
     """Prove that nothing looks ahead and that live decides what the backtest decided; exit 1 if not."""
     from live.verify import verify_bundle
 
-    if not verify_bundle(bundle, bars, data, as_json):
+    if not verify_bundle(bundle, bars, data, as_json, leaks):
         raise typer.Exit(1)
 
 

@@ -2,15 +2,15 @@
 
 Two ways to break it are tried. *Truncation*: the decision is asked again from its declared memory
 and nothing else. *Perturbation*: everything after the bar is replaced (by noise, by another path,
-by nothing) and the decision must not move. The second also catches what truncation cannot see:
-a decision that the future only removes.
+by nothing, by a gap) and the decision must not move. The second also catches what truncation cannot
+see: a decision that the future only removes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.bars import COLUMNS, Bars, format_time
 from engine.signals import Signals, Strategy
 
-FUTURES = ("noise", "another path", "nothing")
+FUTURES = ("noise", "another path", "nothing", "a gap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,25 @@ class Break:
 
 
 Values = dict[str, NDArray[Any]]
+
+
+class Span(NamedTuple):
+    """How many bars around a row are looked at when its future is replaced.
+
+    Parameters
+    ----------
+    back : int
+        Bars that decide a row: its declared memory.
+    depth : int
+        Rows, the last being the one before the future, whose decisions must not move: a leak that looks
+        h bars ahead shows in h of them.
+    later : int
+        Bars after the row that are replaced: a leak that looks further ahead than this is not seen.
+    """
+
+    back: int
+    depth: int = 24
+    later: int = 8
 
 
 def decision_fields(signals: Signals) -> Values:
@@ -117,10 +136,43 @@ def future_break(compute: Callable[[Bars], Values], bars: Bars, whole: Values, r
     return None
 
 
+def futures_break(compute: Callable[[Bars, int], Values], bars: Bars, row: int, span: Span, seed: int) -> Break | None:
+    """Return how values at and before a row moved when the bars after it were replaced, from the bars around it alone.
+
+    Since memory is finite and exact, the bars before are not needed: this costs the same on any history.
+
+    Parameters
+    ----------
+    compute : callable
+        From bars, and the first row wanted of them, to values.
+    bars : Bars
+        The market.
+    row : int
+        The last bar that is not replaced.
+    span : Span
+        How far to look.
+    seed : int
+        Of the futures.
+    """
+    first = max(0, row - span.back - span.depth + 2)
+    part, here = bars[first : row + 1 + span.later], row - first
+    since = max(0, here - span.depth + 1)
+    before = compute(part, since)
+    for how in FUTURES:
+        after = compute(with_future(part, here, how, seed), since)
+        found = first_difference(before, after, slice(since, here + 1))
+        if found is not None:
+            moved = first + found[1]
+            return Break(found[0], how, moved, format_time(bars.open_time[moved]))
+    return None
+
+
 def with_future(bars: Bars, row: int, how: str, seed: int) -> Bars:
-    """Return bars whose rows after one are replaced: by noise, by another path, or cut off."""
+    """Return bars whose rows after one are replaced: by noise, by another path, by nothing, or missing for a while."""
     if how == "nothing":
         return bars.upto(row + 1)
+    if how == "a gap":
+        return _without(bars, row + 1, row + 1 + max(1, (len(bars) - row - 1) // 2))
     rng = np.random.default_rng([seed, row])
     later = len(bars) - row - 1
     spread = np.std(np.diff(np.log(bars.close[: row + 1]))) if row > 2 else 0.01
@@ -146,6 +198,12 @@ def with_future(bars: Bars, row: int, how: str, seed: int) -> Bars:
     )
 
 
+def _without(bars: Bars, first: int, stop: int) -> Bars:
+    kept = np.r_[0:first, stop : len(bars)]
+    columns = {name: getattr(bars, name)[kept] for name in ("open_time", *COLUMNS)}
+    return Bars(**columns, timeframe_ns=bars.timeframe_ns, symbol=bars.symbol, sessions=bars.sessions)
+
+
 def strategy_breaks(strategy: Strategy, bars: Bars, cuts: Sequence[int], futures: bool = False) -> list[Break]:
     """Return every break of the law by a strategy's decisions at some rows; none is the proof.
 
@@ -158,7 +216,7 @@ def strategy_breaks(strategy: Strategy, bars: Bars, cuts: Sequence[int], futures
     cuts : sequence of int
         Rows to try.
     futures : bool
-        Also replace the future after each row (slower: every decision up to it is computed again).
+        Also replace the future after each row.
     """
     whole = decision_fields(strategy.signals(bars))
     found = []
@@ -169,7 +227,8 @@ def strategy_breaks(strategy: Strategy, bars: Bars, cuts: Sequence[int], futures
         if differs is not None:
             found.append(Break(f"{strategy.name} {differs[0]}", "memory", row, format_time(bars.open_time[row])))
         if futures:
-            moved = future_break(lambda b: decision_fields(strategy.signals(b)), bars, whole, row, seed=1)
+            span = Span(strategy.memory)
+            moved = futures_break(lambda b, since: decision_fields(strategy.signals(b, since)), bars, row, span, seed=1)
             if moved is not None:
                 found.append(Break(f"{strategy.name} {moved.what}", moved.how, moved.row, moved.time))
     return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from engine.bars import Bars
 from engine.errors import ModelMismatch, TradingError
 from engine.features import FEATURES
 from engine.invariance import Values, cuts_of, future_break, memory_break, strategy_breaks
+from live.check import Check, Tell
 from live.replay import replay
 from live.settings import Settings
 from models.bundle import Bundle, load_bundle
@@ -24,34 +26,7 @@ FUTURE_CUTS = 4  # rows after which the future is replaced
 REPLAYED = 150  # bars that the real bot decides on, for each profile, with a restart in the middle
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was tried.
-
-    Parameters
-    ----------
-    name : str
-        The law.
-    tried : int
-        How often it was tried.
-    failure : str
-        The first way in which it was broken; empty when it holds.
-    """
-
-    name: str
-    tried: int
-    failure: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the law held."""
-        return not self.failure
-
-
-Progress = Callable[[str], None]
-
-
-def verify(bundle: str | Path, bars: Bars, progress: Progress | None = None) -> list[Check]:
+def verify(bundle: str | Path, bars: Bars, progress: Tell | None = None, leaks: bool = False) -> list[Check]:
     """Try every law on a bundle and bars.
 
     Parameters
@@ -61,15 +36,22 @@ def verify(bundle: str | Path, bars: Bars, progress: Progress | None = None) -> 
     bars : Bars
         Of the bundle's timeframe.
     progress : callable, optional
-        Told the name of each check before it runs.
+        Told the name of each check before it runs, and how far the long ones are.
+    leaks : bool
+        Also look for leaks: see `live.leaks`.
 
     Returns
     -------
     list of Check
         All must have passed.
     """
-    found = []
-    for name, check in _checks(bundle, bars):
+    opened, found = load_bundle(bundle), []
+    checks = _checks(opened, bars)
+    if leaks:
+        from live.leaks import leak_checks
+
+        checks = chain(checks, leak_checks(opened, bars, progress))
+    for name, check in checks:
         if progress is not None:
             progress(name)
         try:
@@ -79,8 +61,7 @@ def verify(bundle: str | Path, bars: Bars, progress: Progress | None = None) -> 
     return found
 
 
-def _checks(what: str | Path, bars: Bars) -> Iterator[tuple[str, Callable[[], Check]]]:
-    bundle = load_bundle(what)
+def _checks(bundle: Bundle, bars: Bars) -> Iterator[tuple[str, Callable[[], Check]]]:
     yield "files", lambda: Check("files hash to the manifest", len(bundle.manifest.files))
     yield "features: memory", lambda: feature_memories(bars)
     yield "features: future", lambda: feature_futures(bars)
@@ -163,7 +144,7 @@ def live_equals_backtest(bundle: Bundle, bars: Bars, profile: str) -> Check:
     return Check(name, report.decided, report.difference or "")
 
 
-def verify_bundle(bundle: str, bars: str | None, data_root: Path, as_json: bool) -> bool:
+def verify_bundle(bundle: str, bars: str | None, data_root: Path, as_json: bool, leaks: bool = False) -> bool:
     """Run ``tradsys verify``: print what was tried and return whether every law held."""
     from engine.report.terminal import console, print_checks
     from strategies.workbench import find_market
@@ -175,8 +156,8 @@ def verify_bundle(bundle: str, bars: str | None, data_root: Path, as_json: bool)
         refused = Check("files hash to the manifest", 1, str(damage))
         print_checks([{**asdict(refused), "passed": False}], as_json, bundle, "no bars: it was not opened")
         return False
-    show = None if as_json or not screen.is_terminal else lambda name: screen.print(f"[dim]{name}[/]", end="\r")
-    found = verify(bundle, market, show)
+    show = None if as_json or not screen.is_terminal else lambda text: screen.print(f"[dim]{text:<78}[/]", end="\r")
+    found = verify(bundle, market, show, leaks)
     what = f"{market.symbol} {market.timeframe}, {len(market)} bars"
     print_checks([{**asdict(check), "passed": check.passed} for check in found], as_json, bundle, what)
     return all(check.passed for check in found)

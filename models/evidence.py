@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -101,7 +102,8 @@ def predict_rows(bundle: Bundle, predictor: Predictor, bars: Bars) -> Floats:
 def read_stored(bundle: Bundle, raw: bytes, bars: Bars) -> Evidence:
     """Return the walk-forward's out-of-sample evidence laid beside bars, NaN where there is none."""
     _check_data(bundle, bars)
-    table = _read_columns(raw, len(bundle.regime_model.roles), bundle.manifest.name)
+    beliefs = (f"belief_{i}" for i in range(len(bundle.regime_model.roles)))
+    table = read_columns(raw, ("p_up", "rank", "lean", *beliefs, "audit", "atr"), bundle.manifest.name)
     time = table.pop("open_time").view("datetime64[ns]")
     rows = np.searchsorted(bars.open_time, time)
     if not np.array_equal(bars.open_time[np.minimum(rows, len(bars) - 1)], time):
@@ -134,11 +136,17 @@ def _check_data(bundle: Bundle, bars: Bars) -> None:
         )
 
 
-def _read_columns(raw: bytes, states: int, name: str) -> dict[str, NDArray[Any]]:
+def read_columns(raw: bytes, wanted: Sequence[str], name: str) -> dict[str, NDArray[Any]]:
+    """Return columns of a recorded walk-forward as float64, and ``open_time`` in nanoseconds.
+
+    Raises
+    ------
+    ModelMismatch
+        If the bytes are no such record; ``name`` is the bundle's.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = ["p_up", "rank", "lean", *(f"belief_{i}" for i in range(states)), "audit", "atr"]
     try:
         table = pq.ParquetFile(pa.BufferReader(raw)).read(columns=["open_time", *wanted])
         time = table.column("open_time").cast(pa.timestamp("ns")).cast(pa.int64())

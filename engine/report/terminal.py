@@ -144,7 +144,7 @@ def believed(judged: Judged) -> list[str]:
 
 
 def print_checks(checks: Sequence[Mapping[str, Any]], as_json: bool, bundle: str, what: str) -> None:
-    """Print what was tried and whether it held; each check has name, tried, failure and passed."""
+    """Print what was tried and whether it held; each check has name, tried, failure, measured and passed."""
     from engine.jsons import dumps
     from engine.report.lists import table_of
 
@@ -153,7 +153,9 @@ def print_checks(checks: Sequence[Mapping[str, Any]], as_json: bool, bundle: str
         screen.out(dumps({"bundle": bundle, "bars": what, "checks": list(checks)}), highlight=False)
         return
     screen.print(f"bundle {bundle} on {what}")
-    rows = [(c["name"], f"{c['tried']}", "pass" if c["passed"] else f"FAIL: {c['failure']}") for c in checks]
+    said = [f"pass: {c['measured']}" if c["measured"] else "pass" for c in checks]
+    said = [text if c["passed"] else f"FAIL: {c['failure']}" for c, text in zip(checks, said, strict=True)]
+    rows = [(c["name"], f"{c['tried']}" if c["tried"] else "-", text) for c, text in zip(checks, said, strict=True)]
     screen.print(table_of(("law", "tried", "result"), rows, numeric=("tried",)))
     failed = sum(not c["passed"] for c in checks)
     screen.print("all laws hold" if not failed else f"{failed} of {len(checks)} laws are broken")
