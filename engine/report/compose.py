@@ -135,7 +135,9 @@ def _table_row(judged: Judged, row: Row) -> dict[str, Any]:
 def setting_of(row: Row) -> str:
     """Return what a row is made of, in a few words."""
     if not row.terms:
-        return "no model" if row.kind == CONTROL else ""
+        if row.kind != CONTROL:
+            return ""
+        return "no model" if row.signals is None else "the control that every predictor must beat"
     gates = [gate for gate in ("regime", "auditor") if row.terms.get(gate)]
     return f"confidence {row.terms['threshold']:g}" + "".join(f", {gate} gate" for gate in gates)
 
