@@ -109,7 +109,7 @@ def audit_forecasts(
     events = audit_events(study, forecasts)
     audits, notes = [], []
     for forecast in forecasts:
-        known = events.some(events.fold < forecast.number).before(int(forecast.rows[0]) - study.config.embargo)
+        known = events.before(int(forecast.rows[0]) - study.config.embargo)
         audit = np.full(len(forecast.rows), np.nan)
         note: dict[str, Any] = {"fold": forecast.number, "events": len(known.row)}
         if len(known.row) >= study.config.auditor.least_events:

@@ -13,7 +13,7 @@ from research.config import TrainConfig, parse_config
 from research.events import Examples, Split
 from research.fit_transformer import NeuralModel, fit_transformer, sizes_of
 from research.losses import binary_loss, focal_loss, focal_minimiser, recovered_logit
-from research.networks import Encoder, Scaler, Sizes
+from research.networks import Attention, Encoder, Scaler, Sizes
 
 SIZES = Sizes(window=8, features=3, width=16, layers=2, heads=2, feedforward=32, dropout=0.0)
 
@@ -78,6 +78,14 @@ def test_the_last_layer_computes_what_a_whole_one_would_at_the_last_bar():
         torch.testing.assert_close(network(windows), short, atol=1e-6, rtol=0)
 
 
+def test_attention_is_the_softmax_of_scaled_products():
+    torch.manual_seed(1)
+    block, x = Attention(16, 2), torch.randn(3, 8, 16)
+    q, k, v = (one(x).view(3, 8, 2, 8).transpose(1, 2) for one in (block.query, block.key, block.value))
+    peer = torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(3, 8, 16)
+    torch.testing.assert_close(block(x, x), block.out(peer), atol=1e-5, rtol=1e-4)
+
+
 def test_the_number_of_parameters_is_the_formulas():
     assert sum(p.numel() for p in encoder().parameters()) == SIZES.parameters
 
@@ -140,6 +148,22 @@ def test_windows_are_gathered_and_end_at_their_row():
     windows = examples.windows(np.array([7, 30]))
     np.testing.assert_array_equal(windows[1], examples.matrix[23:31])
     np.testing.assert_array_equal(examples.lagged(np.array([30]), (0, 2)), examples.matrix[[30, 28]].reshape(1, -1))
+
+
+def test_predicting_holds_one_batch_of_windows_at_a_time():
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((20_000, 3)).astype(np.float32)  # all windows of 8 bars: 1.9 MB
+    examples = Examples(matrix, 8, np.arange(20_000) >= 7, np.zeros(20_000), np.arange(20_000), np.zeros((20_000, 2)))
+    model = NeuralModel(encoder(), SIZES, 0.0, 1)
+    rows = examples.rows
+    model.logits(examples, rows[:512])
+    tracemalloc.start()
+    model.logits(examples, rows)
+    peak = tracemalloc.get_traced_memory()[1] - rows.nbytes
+    tracemalloc.stop()
+    assert peak < 600_000
 
 
 def test_focal_output_means_another_probability():

@@ -13,6 +13,7 @@ from engine.bars import Bars
 from engine.errors import DataError, ModelMismatch, UsageError
 from engine.synthetic import random_bars
 from models.bundle import load_bundle
+from research.assemble import Parts, check_bundle
 from research.checkpoints import Checkpoints
 from research.config import CONFIGS, TrainConfig, load_config, parse_config
 from research.export_onnx import check_parity, to_onnx
@@ -90,6 +91,28 @@ def test_the_walk_forward_is_recorded_from_the_first_fold_to_the_sealed_zone(tra
     audited = np.flatnonzero(np.isfinite(stored.audit))
     assert str(bars.open_time[audited[0]])[:19] + "Z" == bundle.manifest.metrics["oos_audited_from"]
     assert known[0] < audited[0]
+
+
+def test_every_recorded_row_names_the_fold_that_foresaw_it(trained, bars):
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(trained / "oos.parquet", columns=["open_time", "fold"]).to_pydict()
+    study = make_study(tiny(), bars)
+    first = {fold.number: bars.open_time[fold.test.start] for fold in study.folds()}
+    for time, fold in zip(np.array(rows["open_time"], "datetime64[ns]"), rows["fold"], strict=True):
+        assert first[fold] <= time < first.get(fold + 1, study.bars.open_time[study.stop])
+
+
+def test_a_bundle_that_says_something_else_than_was_fitted_is_not_shipped(trained, bars):
+    study, bundle = make_study(tiny(), bars), load_bundle(trained)
+    raw = content(trained)
+    fitted = Parts("transformer", raw["predictor.onnx"], None, None, bundle.regime_model, None, 0.5, None)
+    check_bundle(study, bundle, fitted)
+    with pytest.raises(ModelMismatch, match="the opened bundle's probability differ from the fitted one's"):
+        check_bundle(study, bundle, fitted._replace(graph=raw["baseline.onnx"]))
+    other = dataclasses.replace(bundle.regime_model, block=bundle.regime_model.block // 4)
+    with pytest.raises(ModelMismatch, match="the opened bundle's belief differ"):
+        check_bundle(study, bundle, fitted._replace(regime=other))
 
 
 def test_no_part_has_seen_the_sealed_zone(trained, bars):
@@ -198,15 +221,17 @@ def test_a_planted_edge_is_found(tmp_path):
 
 
 def test_the_auditor_learns_from_trades_foreseen_out_of_sample_alone(bars):
-    study = make_study(tiny(), bars)
+    study = make_study(tiny(thresholds={"audited": 0.0}), bars)  # every bar is a trade
     forecasts = [run_fold(study, fold, "logistic", lambda _: None)[0] for fold in study.folds()]
     audits, events, notes = audit_forecasts(study, forecasts)
     assert (events.fence < events.row).all()
     assert set(events.fold) == {0, 1, 2}
     assert np.isnan(audits[0]).all()
     assert not np.isnan(audits[2]).any()
-    assert notes[1]["events"] <= (events.fold == 0).sum()
+    embargoed = study.folds()[1].test.start - study.config.embargo
+    assert notes[1]["events"] == ((events.fold == 0) & (events.end < embargoed)).sum()
     assert (events.end < study.stop).all()
+    assert study.examples.end[forecasts[-1].rows].max() >= study.stop  # such trades there were
     seen = events._replace(fence=events.row)
     with pytest.raises(AssertionError, match="foreseen out of sample"):
         fit_auditor(seen, study.auditor_inputs, study.config)
