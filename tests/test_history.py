@@ -189,23 +189,3 @@ def test_a_part_of_an_arrow_column_is_its_own_values(first):
     np.testing.assert_array_equal(present_rows(column), [True, False, True][first:])
     plain = pa.array([1.5, 2.5, 3.5])[first:]
     np.testing.assert_array_equal(float_array(plain), [1.5, 2.5, 3.5][first:])
-
-
-def test_a_large_file_is_read_in_a_moment(tmp_path, shared_data):
-    bars = random_bars(2000, timeframe="1m")
-    body = binance(bars, "ms", header=False)
-    times = np.arange(500_000) * 60_000 + int(body[:13])
-    rows = [line.partition(",")[2] for line in body.splitlines()]
-    text = "\n".join(f"{t},{rows[i % 2000]}" for i, t in enumerate(times.tolist()))
-    path = write(tmp_path, "x-1m.csv", text)
-    assert seconds(lambda: read_bars(path)) < 1.0
-    assert seconds(lambda: read_bars(shared_data / "crypto" / "BTCUSDT_1h.parquet")) < 0.05
-
-
-def seconds(call):
-    times = []
-    for _ in range(5):
-        begin = time.process_time()
-        call()
-        times.append(time.process_time() - begin)
-    return min(times)
