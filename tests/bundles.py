@@ -56,7 +56,7 @@ def make_bundle(
     p[rows] = Predictor(graph, window, len(features)).probabilities(matrix.astype(np.float32), rows)
     zones = make_zones(bars, window, hold)
     table = ConfidenceTable.from_predictions(p[zones.rows(bars, "validation")])
-    regime = regime_model or three_states(bars, block)
+    regime = regime_model or three_states(bars.upto(bars.since(zones.validation[0]) + 1), block)
     auditor, audits = fitted_auditor(bars, p, table, regime, sides, seed)
     fence = Fence(bars.open_time[0], zones.validation[0], zones.validation[1], bars.fingerprint())
     costs = {"fee": 0.001, "maker_fee": 0.001, "slippage": 0.0002}
