@@ -62,6 +62,8 @@ def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -
         os.replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        if old.exists() and not folder.exists():  # interrupted between the two moves
+            os.replace(old, folder)
     shutil.rmtree(old, ignore_errors=True)
     return folder
 

@@ -52,3 +52,18 @@ def test_the_python_example_prints_what_readme_shows(folder):
 def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_losses_of_the_shipped_bundles_are_those_of_their_manifests():
+    from models.bundle import BUNDLES, load_bundle
+
+    text = README.read_text()
+    shipped = sorted(path.parent.name for path in BUNDLES.glob("*/manifest.json"))
+    assert len(shipped) >= 3
+    for name in shipped:
+        told = load_bundle(name).manifest.predictor
+        row = next(c for c in told["candidates"] if c["chosen"])
+        kind = row["kind"] + (" (forced)" if told["forced"] else "")
+        skill = f"{row['skill'] * 100:+.2f} % ± {row['skill_se'] * 100:.2f} %"
+        ranks = f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
+        assert f"| {name} | {kind} | {row['loss']:.5f} | {row['no_skill']:.5f} | {skill} | {ranks} |" in text
