@@ -45,7 +45,7 @@ class Bot:
     @property
     def last_bar(self) -> np.datetime64 | None:
         """Open time of the last bar decided on; None before the first."""
-        return None if self.account is None else np.datetime64(self.account.time, "ns")
+        return None if self.account is None else np.datetime64(int(self.account.time), "ns")
 
     def on_close(self, window: Bars) -> BarRecord | None:
         """Decide on the bar that has just closed, the last of a window.

@@ -1,0 +1,339 @@
+"""Bugs a careless hand could write: each a few lines of one file, and the tests that must notice."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Planted(NamedTuple):
+    """One bug.
+
+    Parameters
+    ----------
+    name : str
+        What it does to a user, in a few words.
+    file : str
+        Where, from the project's root.
+    old, new : str
+        Lines as they stand, which occur there once, and as they would have been written.
+    tests : tuple of str
+        pytest's node ids; every one of them must turn red. Narrow ones, they run as plain Python.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+DATA_AND_FEATURES = (
+    Planted(
+        "a return is known before it is earned",
+        "engine/readings.py",
+        "np.log(close[lag:] / close[:-lag], out=out[lag:])",
+        "np.log(close[lag:] / close[:-lag], out=out[:-lag])",
+        ("tests/test_features.py::test_another_future_leaves_the_past_as_it_was[ret_1]",),
+    ),
+    Planted(
+        "volume is measured against the mean of the whole history",
+        "engine/readings.py",
+        "    out = _measured(logs - mean, deviation)\n",
+        "    out = _measured(logs - np.nanmean(logs), deviation)\n",
+        ("tests/test_features.py::test_another_future_leaves_the_past_as_it_was[volume_z_24]",),
+    ),
+    Planted(
+        "a session that goes on is taken for one that is over",
+        "engine/history/resample.py",
+        "        over[-1] = bars.close_time[-1].astype(np.int64) == opens[-1] + coarse_ns\n",
+        "",
+        ("tests/test_resample.py::test_a_session_is_over_when_the_next_one_begins",),
+    ),
+    Planted(
+        "a recursion is not anchored: it remembers where the file begins",
+        "engine/indicators/anchored.py",
+        "            current, fresh = fresh, NEW\n",
+        "            fresh = NEW\n",
+        ("tests/test_features.py::test_memory_is_enough[random-atr_ratio]",),
+    ),
+    Planted(
+        "validation begins the bar after development",
+        "engine/zones.py",
+        "    starts = (0, cut[0] + embargo, cut[1] + embargo)\n",
+        "    starts = (0, cut[0], cut[1])\n",
+        ("engine/zones.py::engine.zones.Zones",),
+    ),
+)
+
+FILLS = (
+    Planted(
+        "a wish is filled at the close that decided it",
+        "engine/barriers.py",
+        "_enter(prices.open[row], wish, atr, cash, terms, (before, tape.time[row])), t",
+        "_enter(tape.close[row - np.uint64(1)], wish, atr, cash, terms, (before, tape.time[row])), t",
+        ("tests/test_simulate.py::test_a_wish_is_filled_at_the_next_open_and_never_in_its_own_bar",),
+    ),
+    Planted(
+        "a label enters in the bar that decided it",
+        "engine/barriers.py",
+        "        opened = prices.open[entry]\n",
+        "        opened = prices.open[row]\n",
+        ("tests/test_barriers.py::test_barriers_hang_on_the_open_of_entry_and_the_atr_before_it",),
+    ),
+    Planted(
+        "where both barriers are touched the target came first",
+        "engine/barriers.py",
+        "(stopped and not settled and (fills.stop_first or not reached))",
+        "(stopped and not settled and not reached)",
+        ("tests/test_barriers.py::test_how_one_bar_fills",),
+    ),
+    Planted(
+        "a gap through the stop fills at the stop",
+        "engine/barriers.py",
+        "opened if beyond_stop and fills.stop_gap_at_open else stop, STOP",
+        "stop, STOP",
+        ("tests/test_barriers.py::test_how_one_bar_fills",),
+    ),
+    Planted(
+        "a short's stop lies below its entry",
+        "engine/barriers.py",
+        "    return opened + side * k_up * atr, opened - side * k_down * atr\n",
+        "    return opened + side * k_up * atr, opened - k_down * atr\n",
+        ("engine/barriers.py::engine.barriers.bracket",),
+    ),
+    Planted(
+        "a trade is held one bar longer than agreed",
+        "engine/barriers.py",
+        "    due = first + max(hold - age, 0)\n",
+        "    due = first + max(hold - age, 0) + 1\n",
+        (
+            "tests/test_barriers.py::test_when_the_clock_ends_a_trade",
+            "tests/test_simulate.py::test_the_time_exit_frees_its_own_close_but_not_the_one_before",
+        ),
+    ),
+    Planted(
+        "a trade the bars did not end is closed on the last of them",
+        "engine/barriers.py",
+        "        return n, np.nan, OPEN, False\n",
+        "        return n - 1, prices.open[n - 1], TIME, False\n",
+        ("tests/test_simulate.py::test_a_trade_open_at_the_end_is_marked_and_kept_apart",),
+    ),
+    Planted(
+        "a wish is filled after a gap nobody could trade",
+        "engine/barriers.py",
+        "            if fills.wish_lapses_at_gap and tape.time[row] - before > terms.longest_step_ns:\n",
+        "            if False:\n",
+        ("tests/test_simulate.py::test_a_wish_lapses_when_the_next_bar_is_missing",),
+    ),
+)
+
+MONEY = (
+    Planted(
+        "the fee of the entry is lost",
+        "engine/barriers.py",
+        "                cash -= held.side * held.units * held.entry_price + held.entry_fee\n",
+        "                cash -= held.side * held.units * held.entry_price\n",
+        ("tests/test_simulate.py::test_buy_and_hold_is_the_price_ratio_less_two_fees",),
+    ),
+    Planted(
+        "the target pays the taker's fee",
+        "engine/barriers.py",
+        "        return level, terms.maker_fee\n",
+        "        return level, terms.fee\n",
+        ("tests/test_barriers.py::test_the_target_is_a_maker_order_without_slippage_and_the_stop_is_not",),
+    ),
+    Planted(
+        "slippage improves the exit",
+        "engine/barriers.py",
+        "    return level * (1.0 - side * terms.slippage), terms.fee\n",
+        "    return level * (1.0 + side * terms.slippage), terms.fee\n",
+        ("tests/test_barriers.py::test_the_target_is_a_maker_order_without_slippage_and_the_stop_is_not",),
+    ),
+    Planted(
+        "slippage improves the entry",
+        "engine/barriers.py",
+        "    price = opened * (1.0 + side * terms.slippage)\n",
+        "    price = opened * (1.0 - side * terms.slippage)\n",
+        ("tests/test_simulate.py::test_a_wish_is_filled_at_the_next_open_and_never_in_its_own_bar",),
+    ),
+    Planted(
+        "funding is paid by shorts",
+        "engine/simulate.py",
+        "paid if funding is None else paid * bars.open",
+        "paid if funding is None else -paid * bars.open",
+        ("tests/test_simulate.py::test_funding_is_paid_by_longs_and_received_by_shorts_held_into_the_open",),
+    ),
+    Planted(
+        "days without a trade are left out of the statistics",
+        "engine/score.py",
+        '    return day[:n].astype("M8[D]"), ret[:n], float(depth), length / DAY_NS\n',
+        '    return day[:n][ret[:n] != 0.0].astype("M8[D]"), ret[:n][ret[:n] != 0.0], float(depth), length / DAY_NS\n',
+        ("tests/test_score.py::test_days_without_bars_count_where_the_market_never_closes",),
+    ),
+    Planted(
+        "a year of sessions has 365 days",
+        "engine/bars.py",
+        "        return 252 if self.sessions else 365\n",
+        "        return 365\n",
+        ("tests/test_score.py::test_a_year_of_sessions_has_252_days",),
+    ),
+    Planted(
+        "trials that failed were never tried",
+        "engine/trials.py",
+        'from trials where data = ?"',
+        "from trials where data = ? and status = 'ok'\"",
+        ("tests/test_trials.py::test_the_same_configuration_counts_once_and_a_failed_one_counts_too",),
+    ),
+)
+
+LEARNING = (
+    Planted(
+        "a label no bar has decided yet counts as a loss",
+        "research/events.py",
+        "    y[long.end < 0] = np.nan\n",
+        "",
+        ("tests/test_research_training.py::test_trades_that_time_out_are_labelled_as_asked[zero]",),
+    ),
+    Planted(
+        "labels that overlap what is held out may train",
+        "research/splits.py",
+        "        keep &= (end < first) | (start > last + embargo)\n",
+        "        keep &= (start < first) | (start > last + embargo)\n",
+        ("tests/test_research_splits.py::test_no_training_label_shares_a_bar_with_a_held_out_one",),
+    ),
+    Planted(
+        "the walk-forward trains on labels that end in its test",
+        "research/splits.py",
+        "        past = rows[(rows < first) & (end[rows] < first - embargo)]\n",
+        "        past = rows[rows < first - embargo]\n",
+        ("tests/test_research_splits.py::test_time_runs_from_training_over_inner_validation_to_the_fold",),
+    ),
+    Planted(
+        "the scaler has seen every bar",
+        "research/fit_logistic.py",
+        "    mean, deviation = moments(examples.lagged(split.train, (0,)))\n",
+        "    mean, deviation = moments(examples.matrix[np.isfinite(examples.matrix).all(axis=1)])\n",
+        ("tests/test_research_scope.py::test_a_candidate_is_made_of_its_training_rows_and_their_scale[logistic]",),
+    ),
+    Planted(
+        "the regimes are scaled by bars to come",
+        "research/fit_regime.py",
+        "    mean, std = matrix[known].mean(axis=0), matrix[known].std(axis=0)\n",
+        "    mean, std = np.nanmean(matrix, axis=0), np.nanstd(matrix, axis=0)\n",
+        ("tests/test_research_scope.py::test_a_regime_is_made_of_the_bars_before_its_fence",),
+    ),
+    Planted(
+        "confidence is measured where the model was fitted",
+        "research/assemble.py",
+        "    rows = study.predictable(study.validation)\n    return ConfidenceTable",
+        "    rows = study.predictable(study.development)\n    return ConfidenceTable",
+        ("tests/test_research_scope.py::test_confidence_is_measured_on_the_validation_zone",),
+    ),
+    Planted(
+        "the auditor learns from the trades it will audit",
+        "research/walk_forward.py",
+        "before(int(forecast.rows[0]) - study.config.embargo)",
+        "before(int(forecast.rows[-1]))",
+        ("tests/test_research_scope.py::test_an_auditor_learns_from_trades_that_were_over_before_its_fold",),
+    ),
+)
+
+MODELS = (
+    Planted(
+        "the regime is smoothed: bars to come change what was believed",
+        "models/regime.py",
+        "        out[~known] = np.nan\n",
+        "        likelihood = self.log_likelihood(seen)[::-1]\n"
+        "        out *= hmm_filter(self.start, self.transition, likelihood, np.zeros(len(out), np.int64))[::-1]\n"
+        "        out /= out.sum(axis=1, keepdims=True)\n"
+        "        out[~known] = np.nan\n",
+        ("tests/test_regime.py::test_what_comes_later_does_not_change_what_was_believed",),
+    ),
+    Planted(
+        "regimes are told apart by their number, not by their volatility",
+        "models/regime.py",
+        '        order = np.argsort(volatility, kind="stable")\n',
+        "        order = np.arange(len(volatility))\n",
+        ("tests/test_regime.py::test_the_order_of_a_fit_does_not_matter",),
+    ),
+    Planted(
+        "a gate adds a trade",
+        "strategies/base.py",
+        "            side=np.where(reason == WISH, proposed, np.int8(0)).astype(np.int8),\n",
+        "            side=np.where(np.all([proposed < 2, *verdicts.values()], axis=0), evidence.lean, np.int8(0)),\n",
+        ("tests/test_strategies.py::test_a_gate_never_adds_and_never_stumbles",),
+    ),
+    Planted(
+        "what the auditor does not know, it allows",
+        "strategies/gates.py",
+        "        return np.asarray(evidence.audit >= self.tau)  # NaN is no\n",
+        "        return np.asarray(~(evidence.audit < self.tau))\n",
+        ("tests/test_strategies.py::test_each_row_says_why",),
+    ),
+    Planted(
+        "a window that reaches across a gap is predicted",
+        "models/evidence.py",
+        " & (run >= bundle.clear_bars)",
+        "",
+        ("tests/test_bundles.py::test_nothing_is_predicted_until_enough_bars_have_followed_a_gap",),
+    ),
+    Planted(
+        "bars that the last part to be fitted has seen count as unseen",
+        "models/manifest.py",
+        "        return np.max(np.array([fence.label_horizon_end",
+        "        return np.min(np.array([fence.label_horizon_end",
+        ("tests/test_bundles.py::test_the_latest_fence_counts",),
+    ),
+)
+
+LIVE = (
+    Planted(
+        "a bot decides on one bar too few",
+        "live/bot.py",
+        "        self._kept = max(strategy.memory - 1, 1)\n",
+        "        self._kept = max(strategy.memory - 2, 1)\n",
+        ("tests/test_live_bot.py::test_the_bot_wants_at_each_close_what_the_backtest_wanted",),
+    ),
+    Planted(
+        "a restarted bot remembers one bar too few",
+        "live/bot.py",
+        "        self._seen = ledger.seen(self._kept)\n",
+        "        self._seen = ledger.seen(self._kept - 1)\n",
+        ("tests/test_live_bot.py::test_restarts_change_nothing",),
+    ),
+    Planted(
+        "a bot told twice of a close decides twice",
+        "live/bot.py",
+        "        return self._decide(window, fresh) if fresh else None\n",
+        "        return self._decide(window, fresh or 1)\n",
+        ("tests/test_live_bot.py::test_deciding_twice_is_deciding_once",),
+    ),
+    Planted(
+        "the ledger holds half a bar after a kill",
+        "live/ledger.py",
+        '            self._insert("bars", bar_rows(record.bars))\n'
+        '            self._insert("decisions", [decision_row(time, record.signals)])\n'
+        '            self._insert("accounts", [account_row(record.account)])\n',
+        '            self._insert("bars", bar_rows(record.bars))\n'
+        '            self._insert("decisions", [decision_row(time, record.signals)])\n'
+        "        with self._transaction():\n"
+        '            self._insert("accounts", [account_row(record.account)])\n',
+        ("tests/test_live_ledger.py::test_a_bar_is_written_whole_or_not_at_all",),
+    ),
+    Planted(
+        "a file is half written when the machine stops",
+        "engine/history/atomic.py",
+        "    os.replace(part, path)\n",
+        "    path.write_bytes(content)\n",
+        ("tests/test_store.py::test_whoever_is_killed_at_any_step_leaves_the_old_or_the_new",),
+    ),
+    Planted(
+        "two trades share the name of an order",
+        "live/orders.py",
+        "(bot, symbol, str(int(wish_time)), leg)",
+        "(bot, symbol, leg)",
+        ("tests/test_live_bot.py::test_order_ids_are_functions_of_bot_market_bar_and_leg",),
+    ),
+)
+
+PLANTED = DATA_AND_FEATURES + FILLS + MONEY + LEARNING + MODELS + LIVE

@@ -1,0 +1,95 @@
+"""Each fitted part has seen its own rows and nothing else: what lies beyond them may be anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engine.synthetic import random_bars
+from models.calibration import ConfidenceTable
+from models.predictor import Predictor
+from research.assemble import served_table
+from research.candidates import fit_candidate
+from research.config import CANDIDATES, parse_config
+from research.fit_regime import fit_regime
+from research.study import Study, make_study
+from research.walk_forward import Forecast, audit_forecasts
+from tests.bundles import logistic_graph
+
+SMALL = {
+    "name": "small",
+    "window": 4,
+    "threads": 1,
+    "features": ["ret_1", "ret_6", "vol_12", "log_range"],
+    "barriers": {"hold": 5},
+    "folds": {"count": 3},
+    "trees": {"lags": [0, 1], "rounds": 10, "patience": 5},
+    "transformer": {"width": 8, "heads": 2, "feedforward": 16, "epochs": 1, "stride": 4, "seeds": 1},
+    "regime": {"starts": 2, "screen_bars": 200},
+    "auditor": {"rounds": 3, "least_events": 30},
+    "thresholds": {"audited": 0.3},
+}
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return make_study(parse_config(SMALL), random_bars(900, seed=2))
+
+
+def spoiled(study: Study, first: int) -> Study:
+    """The same study, with nonsense from a row on."""
+    told = study.examples
+    beyond = np.arange(len(told.y)) >= first
+    matrix = np.where(beyond[:, None], 50.0 * told.matrix + 7.0, told.matrix).astype(np.float32)
+    y, net = np.where(beyond, 1.0 - told.y, told.y), np.where(beyond[:, None], -told.net, told.net)
+    regime = np.where(beyond[:, None], 50.0 * study.regime_features + 7.0, study.regime_features)
+    return replace(study, examples=replace(told, matrix=matrix, y=y, net=net), regime_features=regime)
+
+
+@pytest.mark.parametrize("kind", CANDIDATES)
+def test_a_candidate_is_made_of_its_training_rows_and_their_scale(study, kind):
+    fold = study.folds()[0]
+    told, other = (
+        fit_candidate(kind, s.examples, s.examples.split(fold.train, fold.inner), s.config)[0].state()
+        for s in (study, spoiled(study, fold.fence + 1))
+    )
+    assert told.keys() == other.keys()
+    for name, values in told.items():
+        np.testing.assert_array_equal(other[name], values, err_msg=name)
+
+
+def test_a_regime_is_made_of_the_bars_before_its_fence(study):
+    stop = study.folds()[0].fence + 1
+    told, other = (
+        fit_regime(s.bars, s.regime_features, stop, s.config)[0].to_json() for s in (study, spoiled(study, stop))
+    )
+    assert told == other
+
+
+def test_confidence_is_measured_on_the_validation_zone(study):
+    graph = logistic_graph(study.features[study.examples.decidable], study.config.window)
+    rows = np.arange(len(study.bars))
+    told = {}
+    for zone in ("development", "validation", "test"):
+        mine = np.flatnonzero(study.examples.decidable & np.isin(rows, rows[study.zones.rows(study.bars, zone)]))
+        p = Predictor(graph, study.config.window, len(study.names)).probabilities(study.examples.matrix, mine)
+        told[zone] = ConfidenceTable.from_predictions(p).levels
+    served = served_table(study, graph).levels
+    assert [zone for zone, levels in told.items() if np.array_equal(levels, served)] == ["validation"]
+
+
+def test_an_auditor_learns_from_trades_that_were_over_before_its_fold(study):
+    rng = np.random.default_rng(0)
+    forecasts = []
+    for fold in study.folds():
+        rows = study.predictable(fold.test)
+        p, belief = np.round(rng.random(len(rows)), 6), rng.dirichlet(np.ones(study.config.regime.states), len(rows))
+        forecasts.append(Forecast(fold.number, fold.fence, rows, p, p, np.ones(len(rows), np.int8), belief))
+    audits, events, notes = audit_forecasts(study, forecasts)
+    for fold, note in zip(study.folds(), notes, strict=True):
+        over = [end < fold.test.start - study.config.embargo for end in events.end]
+        assert note["events"] == sum(over)
+    assert [bool(np.isfinite(audit).any()) for audit in audits] == [False, True, True]
+    assert 60 < notes[1]["events"] < notes[2]["events"] < len(events.row)
