@@ -75,7 +75,7 @@ def next_random(state: np.uint64) -> tuple[np.uint64, np.uint64]:
 
 @njit(cache=True, nogil=True)
 def place(candidates: Rows, fates: Fates, count: tuple[int, int], state: np.uint64, wishes: Rows) -> int:
-    """Fill ``wishes`` (2, count: bar, side row) with trades that never overlap; return how many fitted."""
+    """Fill ``wishes`` (2 * bar + side row) in time order with trades that never overlap; return how many fitted."""
     trades, shorts = count
     taken = np.zeros(fates.end.shape[1] + 1, np.uint8)
     placed, attempts = 0, 0
@@ -85,28 +85,32 @@ def place(candidates: Rows, fates: Fates, count: tuple[int, int], state: np.uint
         bar = candidates[drawn % np.uint64(len(candidates))]
         row = 1 if placed < shorts else 0
         end = fates.end[row, bar]
-        if end < 0 or taken[bar + 1 : end + 1].any():
+        free = bar + 1
+        while free <= end and taken[np.uint64(free)] == 0:
+            free += 1
+        if free <= end or end < 0:
             continue
-        taken[bar + 1 : end + 1] = 1
-        wishes[0, placed], wishes[1, placed] = bar, row
+        for i in range(bar + 1, end + 1):
+            taken[np.uint64(i)] = 1
+        wishes[placed] = 2 * bar + row
         placed += 1
+    wishes[:placed].sort()
     return placed
 
 
 @njit(cache=True, nogil=True)
 def worth(wishes: Rows, placed: int, fates: Fates, book: Book) -> tuple[float, float]:
     """Return total return and daily Sharpe (not annualised) of the trades placed."""
-    order = np.argsort(wishes[0, :placed])
     cash, before, total, squares = 1.0, 1.0, 0.0, 0.0
     i = 0
     for last in book.day_last:
-        while i < placed and fates.end[wishes[1, order[i]], wishes[0, order[i]]] <= last:
-            cash *= 1.0 + book.exposure * fates.ret[wishes[1, order[i]], wishes[0, order[i]]]
+        while i < placed and fates.end[wishes[i] & 1, wishes[i] >> 1] <= last:
+            cash *= 1.0 + book.exposure * fates.ret[wishes[i] & 1, wishes[i] >> 1]
             i += 1
         equity = cash
-        if i < placed and wishes[0, order[i]] + 1 <= last:
-            row = wishes[1, order[i]]
-            gained = (1 - 2 * row) * (book.close[last] / fates.fill[row, wishes[0, order[i]]] - 1.0)
+        if i < placed and (wishes[i] >> 1) + 1 <= last:
+            row, bar = wishes[i] & 1, wishes[i] >> 1
+            gained = (1 - 2 * row) * (book.close[last] / fates.fill[row, bar] - 1.0)
             equity = cash * (1.0 + book.exposure * (gained - book.fee))
         move = equity / before - 1.0
         total += move
@@ -120,7 +124,7 @@ def worth(wishes: Rows, placed: int, fates: Fates, book: Book) -> tuple[float, f
 @njit(cache=True, nogil=True)
 def draw_all(candidates: Rows, fates: Fates, book: Book, count: tuple[int, int], seed: int, out: Floats) -> None:
     """Fill ``out`` (draws, 3: return, Sharpe, trades); draw k depends on the seed and k alone."""
-    wishes = np.empty((2, count[0]), np.int64)
+    wishes = np.empty(count[0], np.int64)
     for k in range(len(out)):
         state = np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(k) * np.uint64(0x2545F4914F6CDD1D)
         placed = place(candidates, fates, count, state, wishes)

@@ -78,11 +78,11 @@ def test_a_random_draw_earns_what_the_simulation_says_it_earns():
     fates = fates_of(BARS, ATR, RULES)
     candidates = np.flatnonzero((fates.end >= 0).all(axis=0))
     for k in range(5):
-        wishes = np.empty((2, 60), np.int64)
+        wishes = np.empty(60, np.int64)
         state = np.uint64((3 * 0xD1342543DE82EF95 + k * 0x2545F4914F6CDD1D) % 2**64)
         assert place(candidates, fates, (60, 20), state, wishes) == 60
         side = np.zeros(len(BARS), np.int8)
-        side[wishes[0]] = 1 - 2 * wishes[1]
+        side[wishes >> 1] = 1 - 2 * (wishes & 1)
         result = simulate(BARS, wishing(side, ATR), RULES)
         assert (len(result.trades), int((result.trades["side"] < 0).sum())) == (60, 20)
         assert score(result).total_return == pytest.approx(found.total_return[k], rel=1e-9)
