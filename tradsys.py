@@ -92,7 +92,9 @@ def compare(
 
 @app.command(epilog="Example: tradsys backtest audited --bundle nasdaq-1d --csv reports/audited")
 def backtest(
-    profile: Annotated[str, typer.Argument(help="sniper, audited or reckless.")],
+    profile: Annotated[
+        str, typer.Argument(help="sniper, audited, reckless, or a strategy between them: 0.75 +regime.")
+    ],
     bundle: Annotated[str, typer.Option("--bundle", help="Name or folder of a bundle.")] = "nasdaq-1d",
     bars: BarsName = None,
     zone: ZoneName = "test",
@@ -109,14 +111,15 @@ def backtest(
     data: DataFolder = Path("data"),
 ) -> None:
     """Print the report card of one profile: what its figures are worth."""
+    from engine.compare import CONTROL, GRID, PROFILE
     from engine.errors import unknown
-    from strategies import PROFILES
 
-    if profile.lower() not in PROFILES:
-        raise unknown("profile", profile, PROFILES)
     costs = (fee, maker_fee, slippage, exposure)
-    judged, _ = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data)
-    row = next(row for row in judged.comparison.rows if row.name.lower() == profile.lower())
+    judged, _ = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, (PROFILE, GRID))
+    rows = {row.name.lower(): row for row in judged.comparison.rows if row.kind != CONTROL}
+    if profile.lower() not in rows:
+        raise unknown("strategy", profile, [row.name for row in rows.values()])
+    row = rows[profile.lower()]
     if as_json:
         from engine.card.record import profile_dict
         from engine.jsons import dumps
@@ -154,7 +157,7 @@ def explain(
     print_explained(explain_bundle(bundle, profile, bars, data, zone, unseal, asked), as_json)
 
 
-def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data):  # type: ignore[no-untyped-def]
+def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, kinds=("profile",)):  # type: ignore[no-untyped-def]
     """The road that compare and backtest share: from options to a judged comparison, and the blocks of its page."""
     from live.clock import stamp
     from models.bundle import load_bundle
@@ -167,7 +170,7 @@ def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data):  # typ
     comparison = compare_bundle(opened, market, zone, confidence, named_terms(*costs), unseal)
     book = data / "trials.db" if ledger is None else ledger
     record_look(book, opened, zone, unseal, stamp())
-    judged = judge_ledgered(comparison, book, stamp())
+    judged = judge_ledgered(comparison, book, stamp(), kinds=kinds)
     return judged, lambda: threshold_curves(opened, market, comparison.rules, confidence)
 
 
@@ -178,12 +181,17 @@ def train(
     config: Annotated[str | None, typer.Option(help="Another configuration: its name or a TOML file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the bundle; models/bundles/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the finished folds of this run.")] = False,
+    ledger: LedgerFile = None,
     data: DataFolder = Path("data"),
 ) -> None:
     """Train, calibrate, audit and bundle a model, with every loss beside what no skill would lose."""
+    from live.clock import stamp
+    from models.bundle import load_bundle
     from research.road import train_bundle
+    from strategies.ledgered import record_training
 
-    train_bundle(name, bars, config, out, resume, data)
+    folder = train_bundle(name, bars, config, out, resume, data)
+    record_training(data / "trials.db" if ledger is None else ledger, load_bundle(folder), stamp())
 
 
 @app.command(epilog="Example: tradsys release models/bundles/my-coin")

@@ -106,6 +106,18 @@ class Comparison:
         """Return the row of a name."""
         return next(row for row in self.rows if row.name == name)
 
+    def table(self) -> Any:
+        """Return the rows as a pandas frame, one figure per column."""
+        from engine.report.notebook import table
+
+        return table(self)
+
+    def plot(self) -> Any:
+        """Return the equity curves as a plotly figure."""
+        from engine.report.notebook import plot
+
+        return plot(self)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the comparison in the documented JSON schema (docs/compare-json.md)."""
         rules = asdict(self.rules)

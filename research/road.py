@@ -18,8 +18,8 @@ GENERIC = "default"
 
 def train_bundle(
     name: str, bars: str | None, config: str | None, out: Path | None, resume: bool, data_root: Path
-) -> None:
-    """Train a bundle by name and print where it lies and what its losses are worth.
+) -> Path:
+    """Train a bundle by name, return its folder, and print where it lies and what its losses are worth.
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ def train_bundle(
     screen.print(
         f"draft: {folder}; judge it with: tradsys compare {told} --bars {bars or name} --zone oos", soft_wrap=True
     )
+    return folder
 
 
 def _config(name: str, config: str | None) -> TrainConfig:

@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from engine.card.judge import History, Judged, judge
-from engine.compare import CONTROL, Comparison
+from engine.compare import CONTROL, PROFILE, Comparison
 from engine.errors import DataError
 from engine.score import daily_returns
 from engine.trials import NAN, OK, Trial, TrialLedger
 from models.bundle import Bundle
 from strategies.workbench import is_sealed
 
+TRAIN = "train"
 
-def judge_ledgered(comparison: Comparison, ledger: Path | None, at: str, kind: str = "compare") -> Judged:
+
+def judge_ledgered(
+    comparison: Comparison, ledger: Path | None, at: str, kind: str = "compare", kinds: tuple[str, ...] = (PROFILE,)
+) -> Judged:
     """Write a comparison's strategies to the trial ledger and judge them by everything ever tried on these bars.
 
     Parameters
@@ -29,23 +33,51 @@ def judge_ledgered(comparison: Comparison, ledger: Path | None, at: str, kind: s
         The time, UTC; the caller has the clock.
     kind : str
         Who tried it.
+    kinds : tuple of str
+        Kinds of rows that get a card.
     """
     bundle = comparison.about["bundle"]
     if ledger is None:
-        return judge(comparison, History(others=bundle["trials"]), tuple(bundle["regimes"]))
+        return judge(comparison, History(others=bundle["trials"]), tuple(bundle["regimes"]), kinds)
     book = sound_ledger(ledger)
     fingerprint = comparison.about["data"]["fingerprint"]
     trials = trials_of(comparison, kind, at)
-    known = {(t.config_hash, t.zone) for t in book.trials(fingerprint)}
+    tried = book.trials(fingerprint)
+    known = {(t.config_hash, t.zone) for t in tried}
     fresh = [trial for trial in trials if (trial.config_hash, trial.zone) not in known]
     if fresh:
         book.append(*fresh)
     days, returns, _ = book.returns_matrix(fingerprint, trials[0].zone)
     own = trials[0].days
     same = returns if len(days) == len(own) and (days == own).all() else np.empty((0, 0))
-    others = bundle["trials"] + max(0, book.count(fingerprint) - (same.shape[1] or len(trials)))
+    told = 0 if any(t.kind == TRAIN and t.name.startswith(bundle["name"]) for t in tried) else bundle["trials"]
+    others = told + max(0, book.count(fingerprint) - (same.shape[1] or len(trials)))
     history = History(returns=same, others=others, looks=book.looks(bundle["predictor_hash"]))
-    return judge(comparison, history, tuple(bundle["regimes"]))
+    return judge(comparison, history, tuple(bundle["regimes"]), kinds)
+
+
+def record_training(ledger: Path, bundle: Bundle, at: str) -> None:
+    """Write the candidates of a training to the trial ledger, by the loss each was judged by."""
+    manifest = bundle.manifest
+    trials = [
+        Trial(
+            kind=TRAIN,
+            name=f"{manifest.name} {candidate['kind']}",
+            config={
+                "bundle": manifest.name,
+                "candidate": candidate["kind"],
+                "seeds": manifest.seeds,
+                "code": manifest.code,
+            },
+            data=manifest.data["fingerprint"],
+            zone="validation",
+            metric=candidate["loss"],
+            seed=manifest.seeds[0],
+            at=at,
+        )
+        for candidate in manifest.predictor["candidates"]
+    ]
+    sound_ledger(ledger).append(*trials)
 
 
 def record_look(ledger: Path, bundle: Bundle, zone: str, reason: str | None, at: str) -> None:

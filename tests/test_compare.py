@@ -238,3 +238,33 @@ def test_a_ledger_that_was_tampered_with_stops_the_judgement(comparison, tmp_pat
         db.execute("delete from trials where id = 3")
     with pytest.raises(DataError, match="row 3 of trials is missing"):
         judge_ledgered(comparison, tmp_path / "t.db", "now")
+
+
+def test_a_notebook_gets_a_table_and_a_figure(comparison):
+    table, figure = comparison.table(), comparison.plot()
+    assert list(table.index) == [row.name for row in comparison.rows]
+    assert table.loc["Reckless", "trades"] == comparison["Reckless"].score.trades
+    assert [trace.name for trace in figure.data] == list(table.index)
+
+
+def test_strategies_between_the_profiles_get_cards_where_asked_for(comparison):
+    found = judge(comparison, kinds=(PROFILE, GRID))
+    assert len(found.profiles) == 8
+    assert card_lines(found, "0.75 +regime")
+
+
+def test_a_training_is_as_many_trials_as_it_had_candidates_and_counted_once(bundle, comparison, tmp_path):
+    from dataclasses import replace
+
+    from engine.trials import TrialLedger
+    from models.bundle import load_bundle
+    from strategies.ledgered import record_training
+
+    opened = load_bundle(bundle)
+    told = {**opened.manifest.predictor, "candidates": [{"kind": k, "loss": 0.69} for k in ("logistic", "trees")]}
+    trained = replace(opened, manifest=replace(opened.manifest, predictor=told, trials=2))
+    asked = replace(comparison, about={**comparison.about, "bundle": {**comparison.about["bundle"], "trials": 2}})
+    without = judge_ledgered(asked, tmp_path / "a.db", "now").trials.count
+    record_training(tmp_path / "b.db", trained, "now")
+    assert TrialLedger(tmp_path / "b.db").count(BARS.fingerprint()) == 2
+    assert judge_ledgered(asked, tmp_path / "b.db", "now").trials.count == without

@@ -112,9 +112,9 @@ class Judged:
     comparison : Comparison
         The figures.
     profiles : tuple of Judgement
-        One per profile, in the comparison's order.
+        One per profile, and per grid strategy where asked for, in the comparison's order.
     ranking : tuple of str
-        Profiles with enough trades, best first, by the lower bound of the paired difference to holding.
+        Those with enough trades, best first, by the lower bound of the paired difference to holding.
     sharpes : dict of str to Interval
         Annualised Sharpe ratio of every row.
     wins : dict of str to WinRate
@@ -151,7 +151,12 @@ class Judged:
         return next(one for one in self.profiles if one.row.name == name)
 
 
-def judge(comparison: Comparison, history: History | None = None, roles: tuple[str, ...] = ()) -> Judged:
+def judge(
+    comparison: Comparison,
+    history: History | None = None,
+    roles: tuple[str, ...] = (),
+    kinds: tuple[str, ...] = (PROFILE,),
+) -> Judged:
     """Judge a comparison.
 
     Parameters
@@ -162,6 +167,8 @@ def judge(comparison: Comparison, history: History | None = None, roles: tuple[s
         What the trial ledger knows; without it only this comparison's own rows are counted.
     roles : tuple of str
         Names of the regimes by ascending volatility.
+    kinds : tuple of str
+        Kinds of rows that get a judgement of their own; ``grid`` too for the strategies between the profiles.
     """
     history = history or History()
     rows, bars = comparison.rows, comparison.bars
@@ -176,7 +183,7 @@ def judge(comparison: Comparison, history: History | None = None, roles: tuple[s
     forecast = forecast_of(comparison)
     judged = []
     for i, row in enumerate(rows):
-        if row.kind == PROFILE:
+        if row.kind in kinds:
             against = {names[j]: found[i, j] for j in range(len(rows)) if j != i}
             record = assess(daily[:, i], bars.days_per_year, trials)
             judged.append(_judge_one(row, comparison, record, wins[row.name], against, (overfit, forecast, roles)))
