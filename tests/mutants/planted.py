@@ -261,7 +261,7 @@ MODELS = (
         "strategies/base.py",
         "            side=np.where(reason == WISH, proposed, np.int8(0)).astype(np.int8),\n",
         "            side=np.where(np.all([proposed < 2, *verdicts.values()], axis=0), evidence.lean, np.int8(0)),\n",
-        ("tests/test_strategies.py::test_a_gate_never_adds_and_never_stumbles",),
+        ("tests/test_strategies.py::test_each_row_says_why",),
     ),
     Planted(
         "what the auditor does not know, it allows",
