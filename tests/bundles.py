@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.bars import Bars, format_time
-from engine.features import FEATURES, clear_run, feature_matrix
+from engine.features import FEATURES, clear_run, feature_lookback, feature_matrix
 from engine.indicators import atr
 from engine.zones import make_zones
 from models.auditor import audit_inputs, feature_inputs
@@ -52,11 +52,13 @@ def make_bundle(
     matrix = feature_matrix(bars, features)
     rows = np.flatnonzero((streak(np.isfinite(matrix).all(axis=1)) >= window) & (clear_run(bars) >= window + 50))
     graph = graph or logistic_graph(matrix[rows], window, seed)
+    zones = make_zones(bars, window, hold)
+    regime = regime_model or three_states(bars.upto(bars.since(zones.validation[0]) + 1), block)
+    clear = needed_clear_bars(features, window, regime, AUDITOR_INPUTS)
+    rows = np.flatnonzero((streak(np.isfinite(matrix).all(axis=1)) >= window) & (clear_run(bars) >= clear))
     p = np.full(len(bars), np.nan)
     p[rows] = Predictor(graph, window, len(features)).probabilities(matrix.astype(np.float32), rows)
-    zones = make_zones(bars, window, hold)
     table = ConfidenceTable.from_predictions(p[zones.rows(bars, "validation")])
-    regime = regime_model or three_states(bars.upto(bars.since(zones.validation[0]) + 1), block)
     auditor, audits = fitted_auditor(bars, p, table, regime, sides, seed)
     fence = Fence(bars.open_time[0], zones.validation[0], zones.validation[1], bars.fingerprint())
     costs = {"fee": 0.001, "maker_fee": 0.001, "slippage": 0.0002}
@@ -65,7 +67,7 @@ def make_bundle(
         market=Market(bars.symbol, bars.timeframe, bars.sessions, sides),
         features=tuple(FeatureNeed(n, FEATURES[n].lookback, FEATURES[n].memory) for n in features),
         window=window,
-        clear_bars=needed_clear_bars(features, window, regime, AUDITOR_INPUTS),
+        clear_bars=clear,
         memory=needed_memory(features, window, regime, AUDITOR_INPUTS),
         barriers={"k_up": 1.5, "k_down": 1.5, "hold": hold, "atr": "atr_14", "vertical": "zero"},
         costs=costs,
@@ -135,6 +137,7 @@ def to_graph(nodes: list, constants: dict[str, np.ndarray], window: int, feature
 def three_states(bars: Bars, block: int = 128) -> RegimeModel:
     """Return a sticky HMM of bar ranges: calm, normal, turbulent."""
     known = feature_matrix(bars, REGIME_FEATURES)
+    known[clear_run(bars) < feature_lookback(REGIME_FEATURES)] = np.nan
     known = known[np.isfinite(known).all(axis=1)]
     fitted = SimpleNamespace(
         transmat_=np.array([[0.97, 0.02, 0.01], [0.02, 0.96, 0.02], [0.01, 0.03, 0.96]]),
