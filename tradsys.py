@@ -161,11 +161,12 @@ def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, kinds=(
     """The road that compare and backtest share: from options to a judged comparison, and the blocks of its page."""
     from live.clock import stamp
     from models.bundle import load_bundle
+    from models.cache import cache_in
     from strategies.ledgered import judge_ledgered, record_look
     from strategies.thresholds import threshold_curves
     from strategies.workbench import compare_bundle, find_market, named_terms
 
-    opened = load_bundle(bundle)
+    opened = load_bundle(bundle, cache_in(data))
     market = find_market(opened, bars, data)
     comparison = compare_bundle(opened, market, zone, confidence, named_terms(*costs), unseal)
     book = data / "trials.db" if ledger is None else ledger
@@ -272,6 +273,21 @@ def data_list(as_json: AsJson = False, data: DataFolder = Path("data")) -> None:
     from engine.report.lists import print_series
 
     print_series(list_series(data), as_json)
+
+
+@app.command(epilog="Example: tradsys cache --clear")
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete every kept prediction.")] = False,
+    as_json: AsJson = False,
+    data: DataFolder = Path("data"),
+) -> None:
+    """List the predictions kept in the data folder, which spare asking a model twice, or delete them."""
+    from engine.report.lists import print_kept
+    from models.cache import cache_in, named_predictors
+
+    kept = cache_in(data)
+    freed = kept.clear() if clear else None
+    print_kept(kept.kept(), named_predictors(), freed, as_json)
 
 
 if __name__ == "__main__":

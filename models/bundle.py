@@ -18,6 +18,7 @@ from engine.indicators import BLOCK
 from engine.rules import Rules
 from engine.signals import Evidence
 from models.auditor import Auditor, feature_inputs
+from models.cache import PredictionCache
 from models.calibration import ConfidenceTable
 from models.evidence import OOS, AuditReason, audit_reasons, compute_evidence, predict_rows, read_stored
 from models.folder import check_files, check_others, read_file, read_manifest, write_bundle
@@ -45,6 +46,8 @@ class Bundle:
         sha256 of the manifest, which holds the sha256 of every file: equal hash, equal bundle.
     predictor, regime_model, auditor, confidence : Predictor, RegimeModel, Auditor, ConfidenceTable
         Its parts.
+    cache : PredictionCache or None
+        Where probabilities worked out before are kept.
     """
 
     folder: Path
@@ -54,6 +57,7 @@ class Bundle:
     regime_model: RegimeModel
     auditor: Auditor
     confidence: ConfidenceTable
+    cache: PredictionCache | None = None
     _remembered: OrderedDict[tuple[str, bool, int], Evidence] = field(default_factory=OrderedDict, repr=False)
 
     @property
@@ -142,7 +146,7 @@ class Bundle:
         self.check_market(bars)
         graph = read_file(self.folder, self.manifest, BASELINE)
         where = f"bundle {self.manifest.name}: {BASELINE}"
-        predictor = Predictor(graph, self.manifest.window, len(self.manifest.features), where)
+        predictor = Predictor(graph, self.manifest.window, len(self.manifest.features), where, self.cache)
         p_up = predict_rows(self, predictor, bars)
         return ConfidenceTable(np.array(levels, np.float64)).rank(p_up)
 
@@ -162,11 +166,18 @@ class Bundle:
             )
 
 
-def load_bundle(what: str | Path) -> Bundle:
+def load_bundle(what: str | Path, cache: PredictionCache | None = None) -> Bundle:
     """Open a bundle by its shipped name or its folder, refusing what does not fit or was changed.
 
     Opening a stranger's bundle is safe: JSON, ONNX and Parquet only, every byte hashed against the
     manifest, no links, no paths out of the folder, no larger than a model may be.
+
+    Parameters
+    ----------
+    what : str or Path
+        Shipped name or folder.
+    cache : PredictionCache, optional
+        Where to keep probabilities from one run to the next; they are the same bits with and without.
 
     Raises
     ------
@@ -189,10 +200,11 @@ def load_bundle(what: str | Path) -> Bundle:
         folder=folder,
         manifest=manifest,
         hash=digest,
-        predictor=Predictor(content[PREDICTOR], manifest.window, len(manifest.features), where + PREDICTOR),
+        predictor=Predictor(content[PREDICTOR], manifest.window, len(manifest.features), where + PREDICTOR, cache),
         regime_model=regime,
         auditor=auditor,
         confidence=ConfidenceTable(np.array(manifest.confidence["levels"], np.float64)),
+        cache=cache,
     )
 
 

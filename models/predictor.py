@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -13,6 +15,9 @@ from engine.errors import ModelMismatch, UsageError
 from models.calibration import DIGITS as DIGITS
 from models.calibration import at_the_door
 from models.threads import in_threads
+
+if TYPE_CHECKING:
+    from models.cache import PredictionCache
 
 BATCH = 32  # fastest of 16..1024 on a transformer, and the one shape every prediction is made in
 INPUT, OUTPUTS = "window", ("logit", "p")
@@ -31,6 +36,8 @@ class Predictor:
         F, columns of a window.
     name : str
         Whose graph it is, for messages.
+    cache : PredictionCache, optional
+        Where probabilities worked out before are kept; without one every question is answered anew.
 
     Notes
     -----
@@ -38,11 +45,19 @@ class Predictor:
     neither on the machine's number of cores nor on which rows are asked for together.
     """
 
-    def __init__(self, graph: bytes, window: int, features: int, name: str = "predictor.onnx") -> None:
+    def __init__(
+        self,
+        graph: bytes,
+        window: int,
+        features: int,
+        name: str = "predictor.onnx",
+        cache: PredictionCache | None = None,
+    ) -> None:
         self.window = window
         self.features = features
         self.name = name
         self._graph = graph
+        self._cache = cache
         self._session: Any = None
 
     def probabilities(self, matrix: NDArray[np.float32], rows: NDArray[np.int64]) -> Floats:
@@ -59,6 +74,18 @@ class Predictor:
         -------
         float64 array of shape (m,)
         """
+        rows = np.asarray(rows, np.int64)
+        self._check(matrix, rows)
+        if self._cache is None:
+            return self._asked(matrix, rows)
+        return self._cache.probabilities(self.sha256, self.window, (matrix, rows), self._asked)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The graph's sha256: a manifest's name for its predictor."""
+        return hashlib.sha256(self._graph).hexdigest()
+
+    def _asked(self, matrix: NDArray[np.float32], rows: NDArray[np.int64]) -> Floats:
         return at_the_door(self.outputs(matrix, rows)[1])
 
     def outputs(

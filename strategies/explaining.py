@@ -8,6 +8,7 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.run import run
 from models.bundle import load_bundle
+from models.cache import cache_in
 from strategies import make_strategy
 from strategies.explain import Explanation, Vetoes, explain, row_of_time, veto_worths
 from strategies.workbench import find_market, find_stretch, refuse_sealed
@@ -58,7 +59,7 @@ def explain_bundle(  # noqa: PLR0913 - one argument per option of the verb
     at, trade, vetoes = asked
     if sum((at is not None, trade is not None, vetoes)) != 1:
         raise UsageError("ask for one thing: --at TIME, --trade N or --vetoes")
-    opened = load_bundle(bundle)
+    opened = load_bundle(bundle, cache_in(data_root))
     market = find_market(opened, bars, data_root)
     opened.check_market(market)
     refuse_sealed(opened, zone, unseal)

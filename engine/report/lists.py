@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -51,3 +51,21 @@ def print_series(series: Sequence[Series], as_json: bool) -> None:
     rows = [(s.name, s.symbol, s.timeframe, f"{s.rows}", s.first, s.last, s.damage or s.source) for s in series]
     heads = ("series", "symbol", "bars of", "bars", "first", "last", "source")
     screen.print(table_of(heads, rows, numeric=("bars",)))
+
+
+def print_kept(kept: Sequence[Any], names: Mapping[str, str], freed: int | None, as_json: bool) -> None:
+    """Print what is kept of each predictor (``models.cache.Kept``), or how much deleting it freed."""
+    screen = console()
+    if as_json:
+        rows = [{"bundle": names.get(k.predictor), **asdict(k)} for k in kept]
+        screen.out(dumps({"freed": freed, "kept": rows}), highlight=False)
+    elif freed is not None:
+        screen.print(f"deleted {freed / 1e6:.1f} MB of predictions; they are worked out again when asked for")
+    elif kept:
+        heads = ("predictor of", "predictions", "MB", "last used (UTC)")
+        lines = [
+            (names.get(k.predictor, k.predictor[:12]), f"{k.bars}", f"{k.bytes / 1e6:.1f}", k.last_used) for k in kept
+        ]
+        screen.print(table_of(heads, lines, numeric=("predictions", "MB")))
+    else:
+        screen.print("no predictions are kept yet; compare keeps them")
