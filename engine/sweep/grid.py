@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 from engine.errors import UsageError
 from engine.rules import Rules
+import itertools
 
 DIGITS = 10  # 0.5:0.99:50 means 0.57, not 0.5700000000000001
 MOST_VALUES = 10_000
-ALLOWED = {
+ALLOWED: dict[str, tuple[str, Callable[[float], bool]]] = {
     "threshold": ("in [0, 1]", lambda value: 0.0 <= value <= 1.0),
     "k_up": ("above 0 ATR", lambda value: value > 0.0),
     "k_down": ("above 0 ATR", lambda value: value > 0.0),
@@ -73,7 +74,7 @@ class Grid:
                     raise UsageError(f"{axis.name} must be {allowed}, was {value:g}")
             if not values:
                 raise UsageError(f"{axis.name} holds no value; name at least one")
-            if any(after <= before for before, after in zip(values, values[1:], strict=False)):
+            if any(after <= before for before, after in itertools.pairwise(values)):
                 raise UsageError(f"{axis.name} must rise from value to value, was {_shown(values)}")
             kind = int if axis.name == "hold" else float
             object.__setattr__(self, axis.name, tuple(kind(value) for value in values))

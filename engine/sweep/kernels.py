@@ -20,6 +20,8 @@ from engine.sweep.market import NO_TOUCH, STRETCH, Axes, Course, Market, Purse, 
 from engine.terms import Prices, Terms
 
 Jumps = NDArray[np.int32]
+Days = NDArray[np.int64]
+SLIP = 7  # entry bar, exit bar, cash left, size, highest and lowest worth, cash afterwards (NaN: still open)
 
 
 @njit(cache=True, nogil=True)
@@ -62,6 +64,80 @@ def _fill_jumps(wishes: Wishes, threshold: float, jumps: Jumps) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _used_up(close: Floats, funding: Floats, rows: tuple[int, int], cash: float, size: float) -> int:
+    """Return the first bar of some at whose close a position's equity is used up, else the bar after them."""
+    for bar in range(rows[0], rows[1]):
+        if len(funding) > 0 and bar > rows[0]:
+            cash -= size * funding[np.uint64(bar)]
+        if cash + size * close[np.uint64(bar)] <= 0.0:
+            return bar
+    return rows[1]
+
+
+@njit(cache=True, nogil=True)
+def _paid(funding: Floats, rows: tuple[int, int], cash: float, size: float) -> tuple[float, float]:
+    """Return cash, and funding paid, at the open of ``rows[1]`` for a position entered at that of ``rows[0]``."""
+    total = 0.0
+    for bar in range(rows[0] + 1, rows[1]):
+        paid = size * funding[bar]
+        cash, total = cash - paid, total + paid
+    return cash, total
+
+
+@njit(cache=True, nogil=True)
+def _trade(  # noqa: PLR0913
+    market: Market, wishes: Wishes, jumps: Jumps, level: tuple[int, int], terms: Terms, fills: FillRules,
+    purse: Purse, slips: Floats,
+) -> tuple[int, int, float]:  # fmt: skip
+    """Trade every wish of one threshold under one set of rules, one slip a trade; how it was lived through comes later.
+
+    Returns
+    -------
+    slips, wins, earned
+        Trades on ``slips``, one left open at the end included; those that gained, and the sum of their returns.
+    """
+    n, cash, count, wins, earned, bar = len(market.close), purse.cash, 0, 0, 0.0, 0
+    known, paying = len(wishes.up) > 0, len(market.funding) > 0
+    while bar < n and cash > 0.0:
+        c = jumps[np.uint64(bar)]
+        if c < 0:
+            break
+        entry, side = wishes.row[c] + 1, wishes.side[c]
+        opened = market.prices.open[np.uint64(entry)]
+        price = opened * (1.0 + side * terms.slippage)
+        units = terms.exposure * cash / price
+        size = side * units
+        target, stop = bracket(opened, side, wishes.atr[c], terms.k_up, terms.k_down)
+        cash -= size * price + terms.fee * units * price
+        skip = min(wishes.up[c, level[0]], wishes.down[c, level[1]], terms.hold) if known else 0
+        bar, end, reason, _ = walk(market.prices, entry + skip, skip, side, target, stop, terms.hold, fills)
+        high, low = cash + size * target, cash + size * max(stop, 0.0)
+        if not fills.entry_bar_live:  # this bar's close may lie beyond a barrier
+            first = cash + size * market.close[np.uint64(entry)]
+            high, low = max(high, first), min(low, first)
+        row, funding = np.uint64(count), 0.0
+        slips[row, 0], slips[row, 1], slips[row, 2], slips[row, 3] = entry, bar, cash, size
+        slips[row, 4], slips[row, 5], slips[row, 6] = high, low, np.nan
+        count += 1
+        if low <= 0.0 or paying:
+            used_up = _used_up(market.close, market.funding, (entry, bar), cash, size)
+            if used_up < bar:
+                bar, end, reason = used_up, market.close[np.uint64(used_up)], LIQUIDATED
+                slips[row, 1] = bar
+            if paying:
+                until = bar + 1 if bar < n and (reason != LIQUIDATED or bar > entry) else bar
+                cash, funding = _paid(market.funding, (entry, until), cash, size)
+        if reason == OPEN:
+            break
+        left, rate = exit_fill(end, reason, side, terms)
+        ret = net_return(side, price, left, terms.fee, rate) - funding / (units * price)
+        cash += size * left - rate * units * left
+        slips[row, 6] = cash
+        wins, earned = wins + (ret * (units * price) > 0.0), earned + ret
+    return count, wins, earned
+
+
+@njit(cache=True, nogil=True)
 def _mark(course: Course, worth: float) -> Course:
     """Return the course after one more close."""
     top, floor, worst, before, day, moved = course
@@ -73,65 +149,88 @@ def _mark(course: Course, worth: float) -> Course:
 
 
 @njit(cache=True, nogil=True)
-def _hold(  # noqa: PLR0913
-    market: Market, rows: tuple[int, int], cash: float, size: float, sure: tuple[float, float], course: Course
-) -> tuple[int, Course]:
-    """Mark the equity of a held position at the closes of ``rows[0] .. rows[1] - 1``; stop where it is used up.
-
-    ``sure`` bounds its worth at all of these closes. Where neither a new top nor a new low is possible
-    there is nothing to mark; the same is asked of every stretch of bars before its closes are read.
-    """
-    high, low = sure
-    bar, end = np.uint64(rows[0]), np.uint64(rows[1])
-    if low > 0.0 and high < course.top and low >= course.floor:
-        return rows[1], course
-    while bar < end:
-        if bar % np.uint64(STRETCH) == 0 and bar + np.uint64(STRETCH) <= end:
-            at = bar // np.uint64(STRETCH)
-            one, other = cash + size * market.highest[at], cash + size * market.lowest[at]
-            high, low = (one, other) if size > 0.0 else (other, one)
-            if low > 0.0 and high < course.top and low >= course.floor:
-                bar += np.uint64(STRETCH)
-                continue
-        worth = cash + size * market.close[bar]
-        if worth <= 0.0:
-            return np.int64(bar), course
-        course = _mark(course, worth)
+def _least(close: Floats, extremes: Floats, rows: tuple[int, int], sign: int) -> float:
+    """Return the least close, or the greatest if ``sign`` is -1, over some bars; of whole stretches it is known."""
+    least, bar, end, which = np.inf, np.uint64(rows[0]), np.uint64(rows[1]), 0 if sign > 0 else 1
+    whole = min((bar + np.uint64(STRETCH - 1)) // np.uint64(STRETCH) * np.uint64(STRETCH), end)
+    while bar < whole:
+        least = min(least, sign * close[bar])
         bar += np.uint64(1)
-    return rows[1], course
+    while bar + np.uint64(STRETCH) <= end:
+        least = min(least, sign * extremes[which, bar // np.uint64(STRETCH)])
+        bar += np.uint64(STRETCH)
+    while bar < end:
+        least = min(least, sign * close[bar])
+        bar += np.uint64(1)
+    return sign * least
 
 
 @njit(cache=True, nogil=True)
-def _end_days(market: Market, end: int, cash: float, size: float, course: Course, moves: Floats) -> Course:
+def _hold(
+    close: Floats, extremes: Floats, rows: tuple[int, int], purse: tuple[float, float], sure: tuple[float, float, float], course: Course
+) -> Course:
+    """Mark the equity at every close of one trade.
+
+    Barriers bound the worth at all of them. Where no new top is possible only the lowest counts, and not even that
+    if the trade ended lower still; where no new low is possible only the highest; else their order matters.
+    """
+    cash, size = purse
+    high, low, after = sure
+    if rows[0] >= rows[1] or (low > 0.0 and high < course.top and (low >= course.floor or after <= low)):
+        return course
+    if low > 0.0 and (high < course.top or low >= high * (1.0 + course.worst)):
+        sign = 1 if (size > 0.0) == (high < course.top) else -1
+        return _mark(course, cash + size * _least(close, extremes, rows, sign))
+    for bar in range(rows[0], rows[1]):
+        course = _mark(course, cash + size * close[np.uint64(bar)])
+    return course
+
+
+@njit(cache=True, nogil=True)
+def _end_days(close: Floats, day_last: Days, end: int, purse: tuple[float, float], course: Course, moves: Floats) -> Course:
     """Write the returns of the days that end before a bar while a position of that size is held."""
+    cash, size = purse
     top, floor, worst, before, day, moved = course
-    while market.day_last[day] < end:
-        worth = cash + size * market.close[np.uint64(market.day_last[day])]
-        moves[moved] = worth / before - 1.0 if before > 0.0 else 0.0
+    last = day_last[np.uint64(day)]
+    while last < end:
+        worth = cash + size * close[np.uint64(last)]
+        moves[np.uint64(moved)] = worth / before - 1.0 if before > 0.0 else 0.0
         before, day, moved = worth, day + 1, moved + 1
+        last = day_last[np.uint64(day)]
     return Course(top, floor, worst, before, day, moved)
 
 
 @njit(cache=True, nogil=True)
-def _hold_paying(
-    market: Market, rows: tuple[int, int], cash: float, size: float, course: Course, moves: Floats
-) -> tuple[int, float, float, Course]:
-    """Hold a position bar by bar where funding is paid; return the bar it ends in, cash, funding and the course."""
-    funding, bar, ruined = 0.0, rows[0], False
-    while bar < rows[1]:
-        if bar > rows[0]:  # nothing is owed at the open of the entry
-            paid = size * market.funding[bar]
-            cash, funding = cash - paid, funding + paid
-        worth = cash + size * market.close[bar]
-        if worth <= 0.0:
-            ruined = True
-            break
-        course = _end_days(market, bar + 1, cash, size, _mark(course, worth), moves)
-        bar += 1
-    if not ruined and rows[0] < bar < len(market.close):
-        paid = size * market.funding[bar]
-        cash, funding = cash - paid, funding + paid
-    return bar, cash, funding, course
+def _live_through(market: Market, slips: Floats, count: int, purse: Purse, moves: Floats) -> tuple[float, Course]:
+    """Follow the equity of some trades from close to close; return it at the last one, and its course."""
+    close, extremes, day_of, day_last, funding = market.close, market.extremes, market.day_of, market.day_last, market.funding
+    n, cash = len(close), purse.cash
+    course, paying = Course(cash, cash, 0.0, cash, 0, 0), len(funding) > 0
+    for i in range(count):
+        row = np.uint64(i)
+        entry, end = int(slips[row, 0]), int(slips[row, 1])
+        left, size, high, low, after = slips[row, 2], slips[row, 3], slips[row, 4], slips[row, 5], slips[row, 6]
+        last = day_last[np.uint64(course.day)]
+        if last < entry:
+            top, floor, worst, before, day, moved = _end_days(close, day_last, last + 1, (cash, 0.0), course, moves)
+            course = Course(top, floor, worst, before, day_of[np.uint64(entry)], moved)  # days in between did not move
+        if paying:
+            for bar in range(entry, end):
+                if bar > entry:
+                    left -= size * funding[np.uint64(bar)]
+                course = _mark(course, left + size * close[np.uint64(bar)])
+                course = _end_days(close, day_last, bar + 1, (left, size), course, moves)
+        else:
+            course = _hold(close, extremes, (entry, end), (left, size), (high, low, after), course)
+            course = _end_days(close, day_last, end, (left, size), course, moves)
+        if np.isnan(after):
+            return left + size * close[np.uint64(n - 1)], course
+        cash = after
+        course = _mark(course, cash)
+    last = day_last[np.uint64(course.day)]
+    if last < n:
+        course = _end_days(close, day_last, last + 1, (cash, 0.0), course, moves)
+    return cash, course
 
 
 @njit(cache=True, nogil=True)
@@ -151,70 +250,13 @@ def _sharpe(moves: Floats, moved: int, purse: Purse) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _run_combo(  # noqa: PLR0913
-    market: Market, wishes: Wishes, jumps: Jumps, moves: Floats, level: tuple[int, int], terms: Terms,
-    fills: FillRules, purse: Purse,
-) -> tuple[float, float, float, int, int, float]:  # fmt: skip
-    """Trade every wish of one threshold under one set of rules.
-
-    Returns
-    -------
-    final, sharpe, worst, trades, wins, earned
-        Equity at the last close, annualised Sharpe ratio, deepest drawdown, finished trades, those that
-        gained, and the sum of their returns.
-    """
-    n, cash, trades, wins, earned, bar = len(market.close), purse.cash, 0, 0, 0.0, 0
-    course, known, paying = Course(cash, cash, 0.0, cash, 0, 0), len(wishes.up) > 0, len(market.funding) > 0
-    final = cash
-    while bar < n and cash > 0.0:
-        c = jumps[np.uint64(bar)]
-        if c < 0:
-            break
-        entry, side = wishes.row[c] + 1, wishes.side[c]
-        if market.day_last[course.day] < entry:
-            course = _end_days(market, market.day_last[course.day] + 1, cash, 0.0, course, moves)
-            course = Course(*course[:4], market.day_of[entry], course[5])  # the days in between did not move
-        opened = market.prices.open[np.uint64(entry)]
-        price = opened * (1.0 + side * terms.slippage)
-        units = terms.exposure * cash / price
-        size, target_stop = side * units, bracket(opened, side, wishes.atr[c], terms.k_up, terms.k_down)
-        target, stop = target_stop
-        cash -= size * price + terms.fee * units * price
-        skip = min(wishes.up[c, level[0]], wishes.down[c, level[1]], terms.hold) if known else 0
-        bar, end, reason, _ = walk(market.prices, entry + skip, skip, side, target, stop, terms.hold, fills)
-        until, funding, first = bar, 0.0, entry
-        if paying:
-            until, cash, funding, course = _hold_paying(market, (entry, bar), cash, size, course, moves)
-        else:
-            if not fills.entry_bar_live:  # this bar's close may lie beyond a barrier
-                until, course = _hold(market, (entry, entry + 1), cash, size, (np.inf, -np.inf), course)
-                first = entry + 1
-            if until >= first:
-                sure = (cash + size * target, cash + size * stop)
-                until, course = _hold(market, (first, bar), cash, size, sure, course)
-            course = _end_days(market, until, cash, size, course, moves)
-        if until < bar:
-            bar, end, reason = until, market.close[np.uint64(until)], LIQUIDATED
-        if reason == OPEN:
-            final = cash + size * market.close[np.uint64(n - 1)]
-            break
-        left, rate = exit_fill(end, reason, side, terms)
-        ret = net_return(side, price, left, terms.fee, rate) - funding / (units * price)
-        cash += size * left - rate * units * left
-        trades, wins, earned, final = trades + 1, wins + (ret * (units * price) > 0.0), earned + ret, cash
-        course = _mark(course, cash)
-    if market.day_last[course.day] < n:
-        course = _end_days(market, market.day_last[course.day] + 1, final, 0.0, course, moves)
-    return final, _sharpe(moves, course.moved, purse), course.worst, trades, wins, earned
-
-
-@njit(cache=True, nogil=True)
 def run_combos(  # noqa: PLR0913
     market: Market, wishes: Wishes, axes: Axes, terms: Terms, fills: FillRules, purse: Purse,
     span: tuple[int, int], out: Floats,
 ) -> None:  # fmt: skip
     """Fill columns ``span`` of ``out`` (6, combos) with the figures of those combos, thresholds the slowest axis."""
     jumps, moves, known = np.empty(len(market.close), np.int32), np.empty(len(market.day_last)), -1
+    slips = np.empty((len(wishes.row) + 1, SLIP))
     ups, downs, holds = len(axes.k_up), len(axes.k_down), len(axes.hold)
     for combo in range(span[0], span[1]):
         h, d, u = combo % holds, combo // holds % downs, combo // (holds * downs) % ups
@@ -223,11 +265,11 @@ def run_combos(  # noqa: PLR0913
             _fill_jumps(wishes, axes.threshold[t], jumps)
             known = t
         asked = Terms(axes.k_up[u], axes.k_down[d], axes.hold[h], *terms[3:])
-        final, sharpe, worst, trades, wins, earned = _run_combo(
-            market, wishes, jumps, moves, (u, d), asked, fills, purse
-        )
+        count, wins, earned = _trade(market, wishes, jumps, (u, d), asked, fills, purse, slips)
+        final, course = _live_through(market, slips, count, purse, moves)
+        trades = count - (count > 0 and np.isnan(slips[count - 1, SLIP - 1]))
         growth = final / purse.cash
         out[0, combo] = growth - 1.0 if np.isfinite(growth) else np.nan
-        out[1, combo], out[2, combo], out[3, combo] = sharpe, worst, trades
+        out[1, combo], out[2, combo], out[3, combo] = _sharpe(moves, course.moved, purse), course.worst, trades
         out[4, combo] = wins / trades if trades > 0 else np.nan
         out[5, combo] = earned * 1e4 / trades if trades > 0 else np.nan

@@ -26,8 +26,8 @@ class Market(NamedTuple):
         Columns a trade is walked through.
     close, funding : float64 arrays of shape (n,)
         ``funding`` is what one unit long pays at each bar's open, in money; empty where none is paid.
-    highest, lowest : float64 arrays of shape (n // STRETCH,)
-        Of the closes of each whole stretch of bars.
+    extremes : float64 array of shape (2, n // STRETCH)
+        Lowest close of each whole stretch of bars, and its highest.
     day_of : int64 array of shape (n,)
         Day of each bar, counted from 0 over days that hold bars.
     day_last : int64 array of shape (days + 1,)
@@ -37,8 +37,7 @@ class Market(NamedTuple):
     prices: Prices
     close: Floats
     funding: Floats
-    highest: Floats
-    lowest: Floats
+    extremes: Floats
     day_of: NDArray[np.int64]
     day_last: NDArray[np.int64]
 
@@ -96,9 +95,14 @@ def market_of(bars: Bars, funding: Floats) -> Market:
     close = np.ascontiguousarray(bars.close[:whole]).reshape(-1, STRETCH)
     day = day_of(bars)
     ends = np.flatnonzero(np.append(np.diff(day) > 0, True))
-    arrays = (bars.close, funding, close.max(axis=1), close.min(axis=1))
-    order = np.cumsum(np.r_[False, np.diff(day) > 0])
-    return Market(prices_of(bars), *map(readonly, arrays), readonly(order), readonly(np.append(ends, n)))
+    return Market(
+        prices=prices_of(bars),
+        close=readonly(bars.close),
+        funding=readonly(funding),
+        extremes=readonly(np.stack((close.min(axis=1), close.max(axis=1)))),
+        day_of=readonly(np.cumsum(np.r_[False, np.diff(day) > 0])),
+        day_last=readonly(np.append(ends, n)),
+    )
 
 
 def day_of(bars: Bars) -> NDArray[np.int64]:
@@ -115,5 +119,5 @@ def purse_of(bars: Bars, rules: Rules) -> Purse:
 
 def axes_of(grid: Grid) -> Axes:
     """Return a grid as arrays."""
-    floats = (np.array(values, np.float64) for values in (grid.threshold, grid.k_up, grid.k_down))
-    return Axes(*map(readonly, floats), readonly(np.array(grid.hold, np.int64)))
+    threshold, k_up, k_down = (readonly(np.array(v, np.float64)) for v in (grid.threshold, grid.k_up, grid.k_down))
+    return Axes(threshold, k_up, k_down, readonly(np.array(grid.hold, np.int64)))

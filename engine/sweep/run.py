@@ -15,13 +15,14 @@ from engine.sweep.kernels import fill_touches, run_combos
 from engine.sweep.market import COLUMNS, NO_TOUCH, Axes, Wishes, axes_of, market_of, purse_of
 from engine.sweep.result import SweepResult
 from engine.terms import prices_of, readonly, terms_of
+import itertools
 
 AUTO, SCAN, TOUCH = ROADS = ("auto", "scan", "touch")
 MOST_TABLE_BYTES = 64 * 2**20
 PIECES = 16  # per thread: low thresholds trade more, so equal shares would be unequal work
 
 
-def sweep(  # noqa: PLR0913
+def sweep(
     bars: Bars,
     wishes: Signals | Floats,
     atr: Floats,
@@ -125,7 +126,8 @@ def _candidates(bars: Bars, wishes: Signals | Floats, atr: Floats, rules: Rules,
     if rules.fills.wish_lapses_at_gap:
         able[:-1] &= bars.follows[1:]
     row = np.flatnonzero(able)
-    return Wishes(*map(readonly, (row, side[row], unit[row], confidence[row])), *_tables(0, 0, 0))
+    kept = (readonly(column[row]) for column in (side, unit, confidence))
+    return Wishes(readonly(row), *kept, *_tables(0, 0, 0))
 
 
 def _tables(wishes: int, ups: int, downs: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
@@ -148,7 +150,7 @@ def _road(road: str, grid: Grid, bars: int, wishes: int, paying: bool) -> str:
     return TOUCH if wishes and not why and (road == TOUCH or (road == AUTO and worth)) else SCAN
 
 
-def _touched(  # noqa: PLR0913
+def _touched(
     bars: Bars, wishes: Wishes, axes: Axes, rules: Rules, pool: ThreadPoolExecutor, threads: int
 ) -> Wishes:
     """Return wishes with the tables of their first touches."""
@@ -163,4 +165,4 @@ def _spans(size: int, threads: int) -> list[tuple[int, int]]:
     """Return stretches of work; many per thread, so that none waits long for another."""
     pieces = 1 if threads == 1 else min(size, threads * PIECES)
     cuts = [size * i // max(pieces, 1) for i in range(pieces + 1)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(itertools.pairwise(cuts))
