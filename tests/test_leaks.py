@@ -397,6 +397,8 @@ def test_verify_looks_for_leaks_and_touches_nothing(honest):
 
 def test_the_verb_exits_with_1_on_a_leak(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(live.leaks, "CUTS", 40)
+    monkeypatch.setattr(live.leaks, "WISHES", 40)
     bars = random_bars(1500, seed=1)
     folder = pretrained(tmp_path, bars)
     before = content(folder)
