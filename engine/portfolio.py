@@ -78,39 +78,42 @@ def portfolio(result: Result) -> Any:
     )
 
 
-def trades_frame(result: Result) -> Any:
-    """Return trades as a pandas frame with vectorbt's column names, the open one last.
+def trade_columns(result: Result) -> dict[str, Any]:
+    """Return trades as columns with vectorbt's names, the open one last; shape (k,) each.
 
     Columns beyond vectorbt's: ``Wish Timestamp``, ``Target``, ``Stop``, ``Funding``, ``Bars``, ``Reason``,
     ``Ambiguous``. ``PnL`` and ``Return`` are after all costs.
     """
-    import pandas as pd
-
     from engine.barriers import REASONS
 
     trades = np.concatenate([result.trades, result.open_trade])
-    return pd.DataFrame(
-        {
-            "Exit Trade Id": np.arange(len(trades)),
-            "Column": result.bars.symbol,
-            "Size": trades["units"],
-            "Entry Timestamp": trades["entry_time"],
-            "Avg Entry Price": trades["entry_price"],
-            "Entry Fees": trades["entry_fee"],
-            "Exit Timestamp": trades["exit_time"],
-            "Avg Exit Price": trades["exit_price"],
-            "Exit Fees": trades["exit_fee"],
-            "PnL": trades["pnl"],
-            "Return": trades["ret"],
-            "Direction": np.where(trades["side"] > 0, "Long", "Short"),
-            "Status": np.where(trades["open"], "Open", "Closed"),
-            "Position Id": np.arange(len(trades)),
-            "Wish Timestamp": trades["wish_time"],
-            "Target": trades["target"],
-            "Stop": trades["stop"],
-            "Funding": trades["funding"],
-            "Bars": trades["bars"],
-            "Reason": np.array(REASONS)[trades["reason"]],
-            "Ambiguous": trades["ambiguous"],
-        }
-    )
+    return {
+        "Exit Trade Id": np.arange(len(trades)),
+        "Column": np.full(len(trades), result.bars.symbol),
+        "Size": trades["units"],
+        "Entry Timestamp": trades["entry_time"],
+        "Avg Entry Price": trades["entry_price"],
+        "Entry Fees": trades["entry_fee"],
+        "Exit Timestamp": trades["exit_time"],
+        "Avg Exit Price": trades["exit_price"],
+        "Exit Fees": trades["exit_fee"],
+        "PnL": trades["pnl"],
+        "Return": trades["ret"],
+        "Direction": np.where(trades["side"] > 0, "Long", "Short"),
+        "Status": np.where(trades["open"], "Open", "Closed"),
+        "Position Id": np.arange(len(trades)),
+        "Wish Timestamp": trades["wish_time"],
+        "Target": trades["target"],
+        "Stop": trades["stop"],
+        "Funding": trades["funding"],
+        "Bars": trades["bars"],
+        "Reason": np.array(REASONS)[trades["reason"]],
+        "Ambiguous": trades["ambiguous"],
+    }
+
+
+def trades_frame(result: Result) -> Any:
+    """Return `trade_columns` as a pandas frame."""
+    import pandas as pd
+
+    return pd.DataFrame(trade_columns(result))

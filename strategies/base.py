@@ -106,3 +106,28 @@ class ThresholdStrategy:
     def __repr__(self) -> str:
         gates = " and ".join(gate.name for gate in self.gates) or "no gate"
         return f"{self.name}: {self.mode} >= {self.threshold:g}, {gates}"
+
+
+class Profile(ThresholdStrategy):
+    """A named temper: which gates stand, at the threshold the bundle serves it with.
+
+    A profile is a subclass that says its ``title`` and its gates; its threshold is the bundle's for the
+    lower-case title.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Whose evidence it judges.
+    mode : str
+        Meaning of confidence: ``rank`` or ``probability``.
+    threshold : float, optional
+        Another threshold than the bundle's.
+    """
+
+    title: str
+    regime_gate: bool
+    auditor_gate: bool
+
+    def __init__(self, bundle: EvidenceSource, mode: str = "rank", threshold: float | None = None) -> None:
+        own = bundle.manifest.thresholds[self.title.lower()] if threshold is None else threshold
+        super().__init__(bundle, self.title, own, self.regime_gate, self.auditor_gate, mode)

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from engine.barriers import REASONS
 from engine.compare import Row
 from engine.errors import UsageError
+from engine.portfolio import trade_columns
 
 FORMATS = ("csv", "parquet")
-SIDES = {1: "Long", -1: "Short"}
 
 
-def trade_columns(row: Row) -> dict[str, Any]:
+def trades_with_evidence(row: Row) -> dict[str, Any]:
     """Return the trades of a row by the column names that vectorbt users know, then the evidence of each.
 
     Parameters
@@ -24,29 +23,9 @@ def trade_columns(row: Row) -> dict[str, Any]:
     row : Row
         A row of a comparison.
     """
-    trades, bars = row.result.trades, row.result.bars
-    columns: dict[str, Any] = {
-        "Exit Trade Id": np.arange(len(trades)),
-        "Size": trades["units"],
-        "Entry Timestamp": trades["entry_time"],
-        "Avg Entry Price": trades["entry_price"],
-        "Entry Fees": trades["entry_fee"],
-        "Exit Timestamp": trades["exit_time"],
-        "Avg Exit Price": trades["exit_price"],
-        "Exit Fees": trades["exit_fee"],
-        "PnL": trades["pnl"],
-        "Return": trades["ret"],
-        "Direction": [SIDES[int(side)] for side in trades["side"]],
-        "Status": ["Closed"] * len(trades),
-        "Exit Reason": [REASONS[reason] for reason in trades["reason"]],
-        "Target": trades["target"],
-        "Stop": trades["stop"],
-        "Ambiguous": trades["ambiguous"],
-        "Decided At": trades["wish_time"],
-    }
+    columns = trade_columns(row.result)
     if row.signals is not None and row.signals.evidence is not None:
-        rows = np.searchsorted(bars.open_time, trades["wish_time"])
-        columns |= _evidence(row, rows)
+        columns |= _evidence(row, np.searchsorted(row.result.bars.open_time, columns["Wish Timestamp"]))
     return columns
 
 
@@ -115,5 +94,5 @@ def write_columns(columns: dict[str, Any], path: Path) -> Path:
 def export_row(row: Row, folder: Path, kind: str) -> list[Path]:
     """Write trades, decisions and equity of a row into a folder and return the paths."""
     stem = row.name.lower().replace(" ", "-")
-    parts = {"trades": trade_columns(row), "decisions": decision_columns(row), "equity": equity_columns(row)}
+    parts = {"trades": trades_with_evidence(row), "decisions": decision_columns(row), "equity": equity_columns(row)}
     return [write_columns(columns, folder / f"{stem}-{name}.{kind}") for name, columns in parts.items()]
