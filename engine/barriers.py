@@ -59,10 +59,8 @@ def walk(  # noqa: PLR0913
     ----------
     prices : Prices
         Columns of n bars.
-    first : int
-        Bar to go on from; the trade is open at its open.
-    age : int
-        Bars the trade has lived before ``first``; 0 on the bar of entry.
+    first, age : int
+        Bar to go on from, at whose open the trade is open, and bars it lived before: 0 on the bar of entry.
     side : int
         1 long, -1 short.
     target, stop : float
@@ -97,7 +95,9 @@ def walk(  # noqa: PLR0913
     beyond_target = side * (opened - target) >= 0.0
     ambiguous = stopped and reached and not beyond_stop and not beyond_target
     settled = beyond_target and fills.open_comes_first
-    if beyond_stop or (stopped and not settled and (fills.stop_first or not reached)):
+    stop_leads = side < 0 if fills.high_first else fills.stop_first
+    stop, target = min(max(stop, low), high), min(max(target, low), high)  # what the bar traded nearest to them
+    if beyond_stop or (stopped and not settled and (stop_leads or not reached)):
         return np.int64(bar), opened if beyond_stop and fills.stop_gap_at_open else stop, STOP, ambiguous
     return np.int64(bar), opened if beyond_target and fills.target_gap_at_open else target, TARGET, ambiguous
 

@@ -18,15 +18,19 @@ class FillRules(NamedTuple):
     stop_first : bool
         When stop and target are both touched inside a bar, the stop is assumed to come first.
     stop_gap_at_open : bool
-        A bar that opens beyond the stop fills at its open, not at the stop.
+        A bar that opens beyond the stop fills at its open; if not, at its price nearest the stop.
     target_gap_at_open : bool
-        A bar that opens beyond the target fills at its open, which is better than the target.
+        A bar that opens beyond the target fills at its open, which is better than the target; if not, at
+        its price nearest the target.
     open_comes_first : bool
         A bar that opens beyond the target has filled there, whatever its range touches afterwards.
     time_exit_first : bool
         The time exit, at a bar's open, precedes that bar's barriers.
     wish_lapses_at_gap : bool
         A wish is dropped when the next bar does not directly follow: nobody could trade the missing open.
+    high_first : bool
+        Every bar's high is assumed to come before its low: when both barriers are touched inside a bar, a
+        long's target and a short's stop come first, whatever ``stop_first`` says.
     """
 
     entry_bar_live: bool = True
@@ -36,13 +40,24 @@ class FillRules(NamedTuple):
     open_comes_first: bool = True
     time_exit_first: bool = True
     wish_lapses_at_gap: bool = True
+    high_first: bool = False
 
 
 VECTORBT = FillRules(
     entry_bar_live=False, open_comes_first=False, time_exit_first=False, wish_lapses_at_gap=False
 )  # one order per bar: an entry bar has no exit; its stop is looked at before its target's gap
 BACKTESTING_PY = FillRules(open_comes_first=False, wish_lapses_at_gap=False)
-PRESETS = {"market": FillRules(), "vectorbt": VECTORBT, "backtesting.py": BACKTESTING_PY}
+FREQTRADE = BACKTESTING_PY._replace(stop_gap_at_open=False, target_gap_at_open=False)
+PYBROKER = VECTORBT._replace(stop_gap_at_open=False, target_gap_at_open=False)
+NAUTILUS = FillRules(wish_lapses_at_gap=False, high_first=True)  # its bars are walked open, high, low, close
+PRESETS = {
+    "market": FillRules(),
+    "vectorbt": VECTORBT,
+    "backtesting.py": BACKTESTING_PY,
+    "pybroker": PYBROKER,
+    "nautilus-bar": NAUTILUS,
+    "freqtrade": FREQTRADE,
+}  # each proved on the package itself, trade for trade: docs/fill-rules.md
 
 
 @dataclass(frozen=True, slots=True)

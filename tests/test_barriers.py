@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -107,7 +108,8 @@ def test_a_short_is_a_long_in_the_mirror(bars, rules, seed):
     atr = lively_signals(len(bars), seed).atr
     prices = (200.0 - getattr(bars, column) for column in ("open", "low", "high", "close"))
     mirrored = Bars(bars.open_time, *prices, bars.volume, bars.timeframe_ns, bars.symbol, bars.sessions)
-    long, short = label_barriers(bars, atr, rules, 1), label_barriers(mirrored, atr, rules, -1)
+    terms = replace(rules, fills=rules.fills._replace(high_first=False))  # in the mirror it would be the low
+    long, short = label_barriers(bars, atr, terms, 1), label_barriers(mirrored, atr, terms, -1)
     for name in ("outcome", "end", "ambiguous"):
         np.testing.assert_array_equal(getattr(long, name), getattr(short, name))
 
@@ -164,6 +166,11 @@ SHORT = {"target": 97.0, "stop": 102.0, "side": -1}
         (LONG, (100, 103, 98, 100), {"stop_first": False}, 103, TARGET, True),
         (LONG, (97, 104, 96, 100), {}, 97, STOP, False),
         (LONG, (97, 104, 96, 100), {"stop_gap_at_open": False}, 98, STOP, False),
+        (LONG, (96, 97, 95, 96), {"stop_gap_at_open": False}, 97, STOP, False),
+        (LONG, (104, 106, 103.5, 105), {"target_gap_at_open": False}, 103.5, TARGET, False),
+        (LONG, (100, 103, 98, 100), {"high_first": True}, 103, TARGET, True),
+        (LONG, (100, 101, 98, 100), {"high_first": True}, 98, STOP, False),
+        (SHORT, (100, 102, 97, 100), {"high_first": True, "stop_first": False}, 102, STOP, True),
         (LONG, (104, 105, 97, 100), {}, 104, TARGET, False),
         (LONG, (104, 105, 97, 100), {"target_gap_at_open": False}, 103, TARGET, False),
         (LONG, (104, 105, 97, 100), {"open_comes_first": False}, 98, STOP, False),

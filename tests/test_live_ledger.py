@@ -153,7 +153,8 @@ def test_another_bot_is_turned_away_with_the_settings_that_differ(written, who, 
 
 
 def test_each_fill_rule_is_part_of_who_the_bot_is():
-    other = {identity(rules=Rules(fills=FillRules()._replace(**{name: False}))).id for name in FillRules._fields}
+    usual = FillRules()._asdict()
+    other = {identity(rules=Rules(fills=FillRules(**usual | {name: not usual[name]}))).id for name in usual}
     assert len(other | {identity(rules=Rules()).id}) == len(FillRules._fields) + 1
 
 

@@ -85,7 +85,7 @@ def stresses(bars: Bars, signals: Signals, rules: Rules) -> list[Stress]:
 
 def target_first(bars: Bars, signals: Signals, rules: Rules) -> Score:
     """Return the figures if the target, not the stop, came first in every bar that touched both."""
-    return _run(bars, signals, replace(rules, fills=rules.fills._replace(stop_first=False)))
+    return _run(bars, signals, replace(rules, fills=rules.fills._replace(stop_first=False, high_first=False)))
 
 
 def cost_curve(bars: Bars, signals: Signals, rules: Rules) -> list[Score]:

@@ -83,7 +83,7 @@ FILLS = (
     Planted(
         "where both barriers are touched the target came first",
         "engine/barriers.py",
-        "(stopped and not settled and (fills.stop_first or not reached))",
+        "(stopped and not settled and (stop_leads or not reached))",
         "(stopped and not settled and not reached)",
         ("tests/test_barriers.py::test_how_one_bar_fills",),
     ),

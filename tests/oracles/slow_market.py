@@ -16,8 +16,8 @@ def ways_out(bar, trade, rules, age):
     reached = bar.high >= trade.target if long else bar.low <= trade.target
     late = bar.open <= trade.stop if long else bar.open >= trade.stop
     lucky = bar.open >= trade.target if long else bar.open <= trade.target
-    stop = ("stop", bar.open if late and fills.stop_gap_at_open else trade.stop)
-    target = ("target", bar.open if lucky and fills.target_gap_at_open else trade.target)
+    stop = ("stop", bar.open if late and fills.stop_gap_at_open else nearest(bar, trade.stop))
+    target = ("target", bar.open if lucky and fills.target_gap_at_open else nearest(bar, trade.target))
     clock = [("time", bar.open)] if age == rules.hold else []
     if fills.time_exit_first:
         yield from clock
@@ -27,8 +27,14 @@ def ways_out(bar, trade, rules, age):
         if lucky and fills.open_comes_first:
             yield target
         inside = [stop] * stopped + [target] * reached
-        yield from inside if fills.stop_first else inside[::-1]
+        up_then_down = [target] * reached + [stop] * stopped if long else inside
+        yield from up_then_down if fills.high_first else inside if fills.stop_first else inside[::-1]
     yield from clock
+
+
+def nearest(bar, level):
+    """Return the price nearest a level that the bar traded at."""
+    return sorted((bar.low, level, bar.high))[1]
 
 
 def unsure(bar, trade):
