@@ -16,12 +16,11 @@ from engine.barriers import LIQUIDATED, OPEN, bracket, exit_fill, net_return, wa
 from engine.bars import Floats
 from engine.rules import FillRules
 from engine.score import NOISE
-from engine.sweep.market import NO_TOUCH, STRETCH, Axes, Course, Market, Purse, Wishes
+from engine.sweep.market import NO_TOUCH, STRETCH, Axes, Depth, Market, Paid, Purse, Wishes
 from engine.terms import Prices, Terms
 
 Jumps = NDArray[np.int32]
-Days = NDArray[np.int64]
-SLIP = 7  # entry bar, exit bar, cash left, size, highest and lowest worth, cash afterwards (NaN: still open)
+SLIP = 7  # first bar, bar after the last, cash, size, highest and lowest worth, cash afterwards (NaN open, inf more)
 
 
 @njit(cache=True, nogil=True)
@@ -64,39 +63,43 @@ def _fill_jumps(wishes: Wishes, threshold: float, jumps: Jumps) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _used_up(close: Floats, funding: Floats, rows: tuple[int, int], cash: float, size: float) -> int:
+def _used_up(close: Floats, rows: tuple[int, int], cash: float, size: float) -> int:
     """Return the first bar of some at whose close a position's equity is used up, else the bar after them."""
     for bar in range(rows[0], rows[1]):
-        if len(funding) > 0 and bar > rows[0]:
-            cash -= size * funding[np.uint64(bar)]
         if cash + size * close[np.uint64(bar)] <= 0.0:
             return bar
     return rows[1]
 
 
 @njit(cache=True, nogil=True)
-def _paid(funding: Floats, rows: tuple[int, int], cash: float, size: float) -> tuple[float, float]:
-    """Return cash, and funding paid, at the open of ``rows[1]`` for a position entered at that of ``rows[0]``."""
-    total = 0.0
-    for bar in range(rows[0] + 1, rows[1]):
-        paid = size * funding[bar]
-        cash, total = cash - paid, total + paid
-    return cash, total
+def _pay_through(market: Market, rows: tuple[int, int], cash: float, size: float, slips: Floats, count: int) -> Paid:
+    """Hold a position that pays funding at every open but that of its entry: one slip a bar."""
+    bar, total = rows[0], 0.0
+    while bar < len(market.close):
+        if bar > rows[0]:
+            paid = size * market.funding[np.uint64(bar)]
+            cash, total = cash - paid, total + paid
+        if bar == rows[1] or cash + size * market.close[np.uint64(bar)] <= 0.0:
+            break
+        slips[count, 0], slips[count, 1], slips[count, 2], slips[count, 3] = bar, bar + 1, cash, size
+        slips[count, 4], slips[count, 5], slips[count, 6] = np.inf, -np.inf, np.inf
+        bar, count = bar + 1, count + 1
+    return Paid(bar, count, cash, total)
 
 
 @njit(cache=True, nogil=True)
 def _trade(  # noqa: PLR0913
     market: Market, wishes: Wishes, jumps: Jumps, level: tuple[int, int], terms: Terms, fills: FillRules,
     purse: Purse, slips: Floats,
-) -> tuple[int, int, float]:  # fmt: skip
-    """Trade every wish of one threshold under one set of rules, one slip a trade; how it was lived through comes later.
+) -> tuple[int, int, int, float]:  # fmt: skip
+    """Trade every wish of one threshold under one set of rules; how the trades were lived through comes later.
 
     Returns
     -------
-    slips, wins, earned
-        Trades on ``slips``, one left open at the end included; those that gained, and the sum of their returns.
+    slips, trades, wins, earned
+        Slips written, finished trades, those that gained, and the sum of their returns.
     """
-    n, cash, count, wins, earned, bar = len(market.close), purse.cash, 0, 0, 0.0, 0
+    n, cash, count, trades, wins, earned, bar = len(market.close), purse.cash, 0, 0, 0, 0.0, 0
     known, paying = len(wishes.up) > 0, len(market.funding) > 0
     while bar < n and cash > 0.0:
         c = jumps[np.uint64(bar)]
@@ -106,46 +109,35 @@ def _trade(  # noqa: PLR0913
         opened = market.prices.open[np.uint64(entry)]
         price = opened * (1.0 + side * terms.slippage)
         units = terms.exposure * cash / price
-        size = side * units
+        size, funding = side * units, 0.0
         target, stop = bracket(opened, side, wishes.atr[c], terms.k_up, terms.k_down)
         cash -= size * price + terms.fee * units * price
         skip = min(wishes.up[c, level[0]], wishes.down[c, level[1]], terms.hold) if known else 0
-        bar, end, reason, _ = walk(market.prices, entry + skip, skip, side, target, stop, terms.hold, fills)
+        due, end, reason, _ = walk(market.prices, entry + skip, skip, side, target, stop, terms.hold, fills)
         high, low = cash + size * target, cash + size * max(stop, 0.0)
         if not fills.entry_bar_live:  # this bar's close may lie beyond a barrier
             first = cash + size * market.close[np.uint64(entry)]
             high, low = max(high, first), min(low, first)
-        row, funding = np.uint64(count), 0.0
-        slips[row, 0], slips[row, 1], slips[row, 2], slips[row, 3] = entry, bar, cash, size
+        begun, bar = entry, due
+        if paying:
+            bar, count, cash, funding = _pay_through(market, (entry, due), cash, size, slips, count)
+            begun = bar
+        elif low <= 0.0:
+            bar = _used_up(market.close, (entry, due), cash, size)
+        row = np.uint64(count)
+        slips[row, 0], slips[row, 1], slips[row, 2], slips[row, 3] = begun, bar, cash, size
         slips[row, 4], slips[row, 5], slips[row, 6] = high, low, np.nan
         count += 1
-        if low <= 0.0 or paying:
-            used_up = _used_up(market.close, market.funding, (entry, bar), cash, size)
-            if used_up < bar:
-                bar, end, reason = used_up, market.close[np.uint64(used_up)], LIQUIDATED
-                slips[row, 1] = bar
-            if paying:
-                until = bar + 1 if bar < n and (reason != LIQUIDATED or bar > entry) else bar
-                cash, funding = _paid(market.funding, (entry, until), cash, size)
+        if bar < due:
+            end, reason = market.close[np.uint64(bar)], LIQUIDATED
         if reason == OPEN:
             break
         left, rate = exit_fill(end, reason, side, terms)
         ret = net_return(side, price, left, terms.fee, rate) - funding / (units * price)
         cash += size * left - rate * units * left
         slips[row, 6] = cash
-        wins, earned = wins + (ret * (units * price) > 0.0), earned + ret
-    return count, wins, earned
-
-
-@njit(cache=True, nogil=True)
-def _mark(course: Course, worth: float) -> Course:
-    """Return the course after one more close."""
-    top, floor, worst, before, day, moved = course
-    if worth >= top:
-        top, floor = worth, worth * (1.0 + worst)
-    elif worth < floor:
-        worst, floor = worth / top - 1.0, worth
-    return Course(top, floor, worst, before, day, moved)
+        trades, wins, earned = trades + 1, wins + (ret * (units * price) > 0.0), earned + ret
+    return count, trades, wins, earned
 
 
 @njit(cache=True, nogil=True)
@@ -166,71 +158,71 @@ def _least(close: Floats, extremes: Floats, rows: tuple[int, int], sign: int) ->
 
 
 @njit(cache=True, nogil=True)
-def _hold(
-    close: Floats, extremes: Floats, rows: tuple[int, int], purse: tuple[float, float], sure: tuple[float, float, float], course: Course
-) -> Course:
-    """Mark the equity at every close of one trade.
+def _mark(depth: Depth, worth: float) -> Depth:
+    """Return how deep the equity has been after one more close."""
+    top, floor, worst = depth
+    if worth >= top:
+        top, floor = worth, worth * (1.0 + worst)
+    elif worth < floor:
+        worst, floor = worth / top - 1.0, worth
+    return Depth(top, floor, worst)
 
-    Barriers bound the worth at all of them. Where no new top is possible only the lowest counts, and not even that
-    if the trade ended lower still; where no new low is possible only the highest; else their order matters.
+
+@njit(cache=True, nogil=True)
+def _hold(  # noqa: PLR0913
+    close: Floats, extremes: Floats, rows: tuple[int, int], cash: float, size: float, high: float, low: float,
+    depth: Depth,
+) -> Depth:  # fmt: skip
+    """Mark the equity at the closes of a trade where it may have made a new top or a new low.
+
+    Where no new top is possible only the lowest close counts, where no new low is possible only the highest;
+    else their order matters.
     """
-    cash, size = purse
-    high, low, after = sure
-    if rows[0] >= rows[1] or (low > 0.0 and high < course.top and (low >= course.floor or after <= low)):
-        return course
-    if low > 0.0 and (high < course.top or low >= high * (1.0 + course.worst)):
-        sign = 1 if (size > 0.0) == (high < course.top) else -1
-        return _mark(course, cash + size * _least(close, extremes, rows, sign))
+    if low > 0.0 and (high < depth.top or low >= high * (1.0 + depth.worst)):
+        sign = 1 if (size > 0.0) == (high < depth.top) else -1
+        return _mark(depth, cash + size * _least(close, extremes, rows, sign))
     for bar in range(rows[0], rows[1]):
-        course = _mark(course, cash + size * close[np.uint64(bar)])
-    return course
+        depth = _mark(depth, cash + size * close[np.uint64(bar)])
+    return depth
 
 
 @njit(cache=True, nogil=True)
-def _end_days(close: Floats, day_last: Days, end: int, purse: tuple[float, float], course: Course, moves: Floats) -> Course:
-    """Write the returns of the days that end before a bar while a position of that size is held."""
-    cash, size = purse
-    top, floor, worst, before, day, moved = course
-    last = day_last[np.uint64(day)]
-    while last < end:
-        worth = cash + size * close[np.uint64(last)]
-        moves[np.uint64(moved)] = worth / before - 1.0 if before > 0.0 else 0.0
-        before, day, moved = worth, day + 1, moved + 1
-        last = day_last[np.uint64(day)]
-    return Course(top, floor, worst, before, day, moved)
+def _live_through(market: Market, slips: Floats, count: int, purse: Purse, moves: Floats) -> tuple[float, float, int]:
+    """Follow the equity of some trades from close to close.
 
-
-@njit(cache=True, nogil=True)
-def _live_through(market: Market, slips: Floats, count: int, purse: Purse, moves: Floats) -> tuple[float, Course]:
-    """Follow the equity of some trades from close to close; return it at the last one, and its course."""
-    close, extremes, day_of, day_last, funding = market.close, market.extremes, market.day_of, market.day_last, market.funding
-    n, cash = len(close), purse.cash
-    course, paying = Course(cash, cash, 0.0, cash, 0, 0), len(funding) > 0
+    Returns
+    -------
+    final, worst, moved
+        Equity at the last close, deepest drawdown, and how many daily returns were written to ``moves``: days
+        that a flat account slept through have none.
+    """
+    close, extremes, day_of, day_last = market.close, market.extremes, market.day_of, market.day_last
+    n, final, before, moved, day = len(close), purse.cash, purse.cash, 0, 0
+    top, floor, worst, last, done = final, final, 0.0, day_last[0], False
     for i in range(count):
         row = np.uint64(i)
         entry, end = int(slips[row, 0]), int(slips[row, 1])
-        left, size, high, low, after = slips[row, 2], slips[row, 3], slips[row, 4], slips[row, 5], slips[row, 6]
-        last = day_last[np.uint64(course.day)]
+        cash, size, high, low, after = slips[row, 2], slips[row, 3], slips[row, 4], slips[row, 5], slips[row, 6]
         if last < entry:
-            top, floor, worst, before, day, moved = _end_days(close, day_last, last + 1, (cash, 0.0), course, moves)
-            course = Course(top, floor, worst, before, day_of[np.uint64(entry)], moved)  # days in between did not move
-        if paying:
-            for bar in range(entry, end):
-                if bar > entry:
-                    left -= size * funding[np.uint64(bar)]
-                course = _mark(course, left + size * close[np.uint64(bar)])
-                course = _end_days(close, day_last, bar + 1, (left, size), course, moves)
-        else:
-            course = _hold(close, extremes, (entry, end), (left, size), (high, low, after), course)
-            course = _end_days(close, day_last, end, (left, size), course, moves)
-        if np.isnan(after):
-            return left + size * close[np.uint64(n - 1)], course
-        cash = after
-        course = _mark(course, cash)
-    last = day_last[np.uint64(course.day)]
+            moves[np.uint64(moved)] = final / before - 1.0
+            before, day, moved = final, day_of[np.uint64(entry)], moved + 1
+            last = day_last[np.uint64(day)]
+        if entry < end and not (low > 0.0 and high < top and (low >= floor or after <= low)):
+            top, floor, worst = _hold(close, extremes, (entry, end), cash, size, high, low, Depth(top, floor, worst))
+        while last < end:
+            worth = cash + size * close[np.uint64(last)]
+            moves[np.uint64(moved)] = worth / before - 1.0
+            before, day, moved = worth, day + 1, moved + 1
+            last = day_last[np.uint64(day)]
+        if after < np.inf:
+            final = after
+            top, floor, worst = _mark(Depth(top, floor, worst), final)
+        elif np.isnan(after):
+            final = cash + size * close[np.uint64(n - 1)]
     if last < n:
-        course = _end_days(close, day_last, last + 1, (cash, 0.0), course, moves)
-    return cash, course
+        moves[np.uint64(moved)] = final / before - 1.0
+        moved += 1
+    return final, worst, moved
 
 
 @njit(cache=True, nogil=True)
@@ -256,7 +248,7 @@ def run_combos(  # noqa: PLR0913
 ) -> None:  # fmt: skip
     """Fill columns ``span`` of ``out`` (6, combos) with the figures of those combos, thresholds the slowest axis."""
     jumps, moves, known = np.empty(len(market.close), np.int32), np.empty(len(market.day_last)), -1
-    slips = np.empty((len(wishes.row) + 1, SLIP))
+    slips = np.empty((len(wishes.row) + 1 + len(market.funding), SLIP))
     ups, downs, holds = len(axes.k_up), len(axes.k_down), len(axes.hold)
     for combo in range(span[0], span[1]):
         h, d, u = combo % holds, combo // holds % downs, combo // (holds * downs) % ups
@@ -265,11 +257,10 @@ def run_combos(  # noqa: PLR0913
             _fill_jumps(wishes, axes.threshold[t], jumps)
             known = t
         asked = Terms(axes.k_up[u], axes.k_down[d], axes.hold[h], *terms[3:])
-        count, wins, earned = _trade(market, wishes, jumps, (u, d), asked, fills, purse, slips)
-        final, course = _live_through(market, slips, count, purse, moves)
-        trades = count - (count > 0 and np.isnan(slips[count - 1, SLIP - 1]))
+        count, trades, wins, earned = _trade(market, wishes, jumps, (u, d), asked, fills, purse, slips)
+        final, worst, moved = _live_through(market, slips, count, purse, moves)
         growth = final / purse.cash
         out[0, combo] = growth - 1.0 if np.isfinite(growth) else np.nan
-        out[1, combo], out[2, combo], out[3, combo] = _sharpe(moves, course.moved, purse), course.worst, trades
+        out[1, combo], out[2, combo], out[3, combo] = _sharpe(moves, moved, purse), worst, trades
         out[4, combo] = wins / trades if trades > 0 else np.nan
         out[5, combo] = earned * 1e4 / trades if trades > 0 else np.nan

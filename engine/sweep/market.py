@@ -74,19 +74,21 @@ class Purse(NamedTuple):
     root: float
 
 
-class Course(NamedTuple):
-    """What the equity has been through: its top, the depth below which a new low begins, the worst fall; and the day.
-
-    ``before`` is the equity at the end of the last finished day, ``day`` the next to finish, ``moved`` how many
-    daily returns are written: days that a flat account slept through have none.
-    """
+class Depth(NamedTuple):
+    """Highest equity so far, the worth below which a new low begins, and the deepest fall."""
 
     top: float
     floor: float
     worst: float
-    before: float
-    day: int
-    moved: int
+
+
+class Paid(NamedTuple):
+    """The bar a position that pays funding ended in, slips written, cash left and funding paid."""
+
+    bar: int
+    slips: int
+    cash: float
+    funding: float
 
 
 def market_of(bars: Bars, funding: Floats) -> Market:

@@ -150,9 +150,7 @@ def _road(road: str, grid: Grid, bars: int, wishes: int, paying: bool) -> str:
     return TOUCH if wishes and not why and (road == TOUCH or (road == AUTO and worth)) else SCAN
 
 
-def _touched(
-    bars: Bars, wishes: Wishes, axes: Axes, rules: Rules, pool: ThreadPoolExecutor, threads: int
-) -> Wishes:
+def _touched(bars: Bars, wishes: Wishes, axes: Axes, rules: Rules, pool: ThreadPoolExecutor, threads: int) -> Wishes:
     """Return wishes with the tables of their first touches."""
     known = Wishes(*wishes[:4], *_tables(len(wishes.row), len(axes.k_up), len(axes.k_down)))
     first, prices = int(not rules.fills.entry_bar_live), prices_of(bars)
