@@ -96,7 +96,7 @@ def worth_of(rows: Rows, end: Rows) -> float:
     --------
     >>> rows = np.arange(100)
     >>> round(worth_of(rows, rows + 10), 1)
-    11.3
+    10.9
     """
     if len(rows) == 0:
         return 0.0

@@ -16,8 +16,10 @@ share no bar count, not n rows (the null deviation of the AUC is sqrt((1/n1 + 1/
 5. *claims*: is the auditor's mean claim above what came true by more than 5 points? One that learned from
    trades its predictor had been fitted on believes every trade.
 
-`measured` names the least AUC that would have been caught. With few bars that is high: 700 bars of daily
-trades are worth about 70 labels, and luck alone reaches 0.70 there once in a thousand.
+`measured` names the least AUC that would have been caught, and with few bars that is high: 725 daily bars with
+trades of up to 10 bars are worth 157 labels, so it is 0.72; a model that remembers them all is caught from about
+25 labels on, one that remembers three of four from about 150 on, and one that merely learned a little from them
+needs thousands. On features of random walks the statistic's deviation was 0.9 to 1.1 of what is said here.
 """
 
 from __future__ import annotations
