@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ class Evidence:
         The auditor's probability that a trade to the lean side earns more than its costs.
     atr : float64 array of shape (n,)
         Average true range in price units; the barriers' unit.
+    tau : float64 array of shape (n,) or None
+        The auditor's bar at each row when it was recorded; None: the bundle's own threshold holds.
     """
 
     p_up: Floats
@@ -42,12 +44,14 @@ class Evidence:
     belief: Floats
     audit: Floats
     atr: Floats
+    tau: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.p_up)
 
     def __getitem__(self, rows: slice) -> Evidence:
-        return Evidence(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Evidence(**{name: None if column is None else column[rows] for name, column in columns.items()})
 
     @property
     def probability(self) -> Floats:

@@ -103,7 +103,7 @@ def read_stored(bundle: Bundle, raw: bytes, bars: Bars) -> Evidence:
     """Return the walk-forward's out-of-sample evidence laid beside bars, NaN where there is none."""
     _check_data(bundle, bars)
     beliefs = (f"belief_{i}" for i in range(len(bundle.regime_model.roles)))
-    table = read_columns(raw, ("p_up", "rank", "lean", *beliefs, "audit", "atr"), bundle.manifest.name)
+    table = read_columns(raw, ("p_up", "rank", "lean", *beliefs, "audit", "tau", "atr"), bundle.manifest.name)
     time = table.pop("open_time").view("datetime64[ns]")
     rows = np.searchsorted(bars.open_time, time)
     if not np.array_equal(bars.open_time[np.minimum(rows, len(bars) - 1)], time):
@@ -111,7 +111,8 @@ def read_stored(bundle: Bundle, raw: bytes, bars: Bars) -> Evidence:
     laid = {name: np.full(len(bars), np.nan) for name in table}
     for name, column in table.items():
         laid[name][rows] = column
-    p_up, rank, audit = (at_the_door(laid[name]) for name in ("p_up", "rank", "audit"))  # exact again from float32
+    exact = ("p_up", "rank", "audit", "tau")
+    p_up, rank, audit, tau = (at_the_door(laid[name]) for name in exact)  # exact again from float32
     lean = np.where(np.isnan(laid["lean"]), 1.0, laid["lean"]).astype(np.int8)
     belief = np.stack([laid[f"belief_{i}"] for i in range(len(bundle.regime_model.roles))], axis=1)
     unit = np.where(np.isnan(laid["atr"]), np.nan, atr(bars))
@@ -119,7 +120,7 @@ def read_stored(bundle: Bundle, raw: bytes, bars: Bars) -> Evidence:
         raise ModelMismatch(
             f"bundle {bundle.manifest.name}: {OOS} recorded another ATR than this code computes; retrain"
         )
-    return Evidence(p_up, lean, rank, belief, audit, unit)
+    return Evidence(p_up, lean, rank, belief, audit, unit, tau)
 
 
 def _check_data(bundle: Bundle, bars: Bars) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.bars import Floats, format_time
+from engine.bars import format_time
 from engine.errors import ModelMismatch
 from engine.features import FEATURES
 from models.bundle import AUDITOR, PREDICTOR, REGIME, Bundle, needed_clear_bars, needed_memory
@@ -22,7 +22,7 @@ from research.calibrate import Line
 from research.checkpoints import ROOT
 from research.fit_auditor import AuditEvents, FittedAuditor
 from research.study import Study
-from research.walk_forward import Forecast
+from research.walk_forward import Audit, Forecast
 
 
 class Parts(NamedTuple):
@@ -43,7 +43,7 @@ class Parts(NamedTuple):
     auditor : FittedAuditor
         Fitted on the walk-forward's trades.
     tau : float
-        Least probability the auditor's gate lets pass.
+        Least probability the auditor's gate lets pass after the walk-forward, whose rows keep their own.
     events : AuditEvents
         What the auditor learned from.
     """
@@ -65,7 +65,7 @@ def served_table(study: Study, graph: bytes) -> ConfidenceTable:
     return ConfidenceTable.from_predictions(predictor.probabilities(study.examples.matrix, rows))
 
 
-def bundle_files(study: Study, parts: Parts, forecasts: list[Forecast], audits: list[Floats]) -> dict[str, bytes]:
+def bundle_files(study: Study, parts: Parts, forecasts: list[Forecast], audits: list[Audit]) -> dict[str, bytes]:
     """Return the files beside the manifest."""
     return {
         PREDICTOR: parts.graph,
@@ -75,7 +75,7 @@ def bundle_files(study: Study, parts: Parts, forecasts: list[Forecast], audits: 
     }
 
 
-def recorded_rows(study: Study, forecasts: list[Forecast], audits: list[Floats]) -> bytes:
+def recorded_rows(study: Study, forecasts: list[Forecast], audits: list[Audit]) -> bytes:
     """Return what the walk-forward said about bars it had not seen, as Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -93,9 +93,13 @@ def recorded_rows(study: Study, forecasts: list[Forecast], audits: list[Floats])
         "lean": join([f.lean for f in forecasts]).astype(np.int8),
     }
     columns |= {f"belief_{i}": belief[:, i].astype(np.float32) for i in range(belief.shape[1])}
-    columns |= {"audit": join(audits).astype(np.float32), "atr": study.atr[rows].astype(np.float32)}
+    columns |= {
+        "audit": join([audit.chance for audit in audits]).astype(np.float32),
+        "tau": join([audit.taus for audit in audits]).astype(np.float32),
+        "atr": study.atr[rows].astype(np.float32),
+    }
     sink = io.BytesIO()
-    split = ["p_up", "rank", "audit", "atr", *(f"belief_{i}" for i in range(belief.shape[1]))]
+    split = ["p_up", "rank", "audit", "tau", "atr", *(f"belief_{i}" for i in range(belief.shape[1]))]
     table = pa.table(columns)
     pq.write_table(
         table, sink, compression="zstd", compression_level=19, use_dictionary=False, use_byte_stream_split=split

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bars import Floats
+from models.calibration import at_the_door
 from research.config import TrainConfig
 from research.weights import Rows, sample_weights, uniqueness
 
@@ -106,7 +107,8 @@ def fit_auditor(events: AuditEvents, names: tuple[str, ...], config: TrainConfig
 def break_even(events: AuditEvents) -> float:
     """Return the chance of a profit at which the average trade earns nothing: its wins against its losses.
 
-    Derived from the terms of the trades, not chosen for a result.
+    Derived from the terms of the trades, not chosen for a result; but the trades it judges must not be
+    among those it is made of. To the decimals of the door.
 
     Examples
     --------
@@ -118,7 +120,7 @@ def break_even(events: AuditEvents) -> float:
     won, lost = events.net[events.net > 0.0], events.net[events.net <= 0.0]
     if len(won) == 0 or len(lost) == 0:
         return 0.5
-    return float(np.clip(-lost.mean() / (won.mean() - lost.mean()), 0.05, 0.95))
+    return float(at_the_door(np.clip(-lost.mean() / (won.mean() - lost.mean()), 0.05, 0.95)))
 
 
 def _learned(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.bars import Bars, Floats
+from engine.bars import Bars
 from engine.errors import UsageError
 from models.bundle import BASELINE, load_bundle
 from models.folder import write_bundle
@@ -26,7 +26,7 @@ from research.measures import score_forecast
 from research.progress import WORK, Progress, Steps
 from research.study import Study, make_study
 from research.training_report import write_report
-from research.walk_forward import Forecast, audit_forecasts, pack, run_fold, unpack
+from research.walk_forward import Audit, Forecast, audit_forecasts, pack, run_fold, unpack
 from research.weights import uniqueness
 
 
@@ -149,7 +149,7 @@ def fit_baseline(study: Study, final: Final | None) -> bytes | None:
     return to_onnx(final.model, line, config.window, len(study.names))
 
 
-def measure(study: Study, forecasts: list[Forecast], audits: list[Floats], fitted: Parts) -> dict[str, Any]:
+def measure(study: Study, forecasts: list[Forecast], audits: list[Audit], fitted: Parts) -> dict[str, Any]:
     """Return the walk-forward's losses by fold and by zone, and the auditor's on the trades it judged."""
     folds = [_score(study, [forecast], slice(0, study.stop)) for forecast in forecasts]
     spans = [[study.bars.open_time[f.rows[0]], study.bars.open_time[f.rows[-1]]] for f in forecasts]
@@ -161,7 +161,8 @@ def measure(study: Study, forecasts: list[Forecast], audits: list[Floats], fitte
         "development_oof": _score(study, forecasts, study.development),
         "validation_oof": _score(study, forecasts, study.validation),
     }
-    audited = [int(f.rows[np.isfinite(a)][0]) for f, a in zip(forecasts, audits, strict=True) if np.isfinite(a).any()]
+    heard = [f.rows[np.isfinite(audit.chance)] for f, audit in zip(forecasts, audits, strict=True)]
+    audited = [int(rows[0]) for rows in heard if len(rows)]
     metrics["oos_audited_from"] = study.bars.open_time[audited[0]] if audited else None
     metrics["auditor"] = auditor_measures(study, forecasts, audits, fitted)
     return metrics
@@ -177,17 +178,18 @@ def _score(study: Study, forecasts: list[Forecast], zone: slice) -> dict[str, An
     return score_forecast(study.examples.y[rows[keep]], p[keep], n_eff, study.block, study.config.seed)._asdict()
 
 
-def auditor_measures(study: Study, forecasts: list[Forecast], audits: list[Floats], fitted: Parts) -> dict[str, Any]:
-    """Return how well the folds' auditors judged later trades, and what their gate would have let pass."""
+def auditor_measures(study: Study, forecasts: list[Forecast], audits: list[Audit], fitted: Parts) -> dict[str, Any]:
+    """Return how well the folds' auditors judged later trades, and what each fold's own gate would have let pass."""
     events, tau = fitted.events, fitted.tau
-    told = np.full(len(study.bars), np.nan)
+    told, least = np.full(len(study.bars), np.nan), np.full(len(study.bars), np.nan)
     for forecast, audit in zip(forecasts, audits, strict=True):
-        told[forecast.rows] = audit
+        told[forecast.rows], least[forecast.rows] = audit.chance, audit.tau
     q = told[events.row]
     judged = events.some(np.isfinite(q))
     out: dict[str, Any] = {
         "tau": tau,
         "tau_rule": "break-even of the walk-forward's trades after costs",
+        "fold_taus": [None if np.isnan(audit.tau) else audit.tau for audit in audits],
         **fitted.auditor.notes,
     }
     out |= {"mean_net": float(events.net.mean()) if len(events.net) else None, "judged": len(judged.row)}
@@ -195,7 +197,7 @@ def auditor_measures(study: Study, forecasts: list[Forecast], audits: list[Float
         return out | {"taken": None}
     q, z = q[np.isfinite(q)], (judged.net > 0.0).astype(np.float64)
     n_eff = float(uniqueness(judged.row + 1, judged.end).sum())
-    passed = q >= tau
+    passed = q >= least[judged.row]
     out |= {"taken": score_forecast(z, np.clip(q, 1e-6, 1 - 1e-6), n_eff, study.block, study.config.seed)._asdict()}
     out |= {"claimed": float(q.mean()), "realised": float(z.mean()), "share_passed": float(passed.mean())}
     out["mean_net_passed"] = float(judged.net[passed].mean()) if passed.any() else None

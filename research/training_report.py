@@ -77,10 +77,12 @@ def headline(report: dict[str, Any]) -> str:
     """Return in a few sentences which model ships, why, and whether it shows any skill."""
     chosen = next(row for row in report["predictor"]["candidates"] if row["chosen"])
     low, high = chosen["auc_low"], chosen["auc_high"]
-    worth = "No skill was shown" if low <= 0.5 or chosen["skill"] <= chosen["skill_se"] else "Some skill was shown"
+    shown = low > 0.5 and chosen["skill"] > 2.0 * chosen["skill_se"]
+    worth = "Some skill was shown" if shown else "No skill was shown"
     return (
-        f"The predictor is the {chosen['kind']}: {report['predictor']['chosen_by']}. {worth} on validation: AUC"
-        f" {chosen['auc']:.3f} [{low:.3f}, {high:.3f}], skill {chosen['skill']:+.2%} (SE {chosen['skill_se']:.2%})."
+        f"The predictor is the {chosen['kind']}: {report['predictor']['chosen_by']}. {worth} on validation, which"
+        f" also chose the candidate: AUC {chosen['auc']:.3f} [{low:.3f}, {high:.3f}], skill {chosen['skill']:+.2%}"
+        f" (SE {chosen['skill_se']:.2%})."
     )
 
 
@@ -130,7 +132,8 @@ def _auditor(told: dict[str, Any], since: Any) -> Table:
             told["kind"] + ("" if told["kind"] == "trees" else ": too few trades to learn, it says the base rate"),
         ),
         ("base rate of a profit after costs", _maybe(told.get("base_rate"), ".1%")),
-        ("tau", f"{told['tau']:.3f}, {told['tau_rule']}"),
+        ("tau from now on", f"{told['tau']:.3f}, {told['tau_rule']}"),
+        ("tau of each fold, of trades over before it", ", ".join(_maybe(tau, ".3f") for tau in told["fold_taus"])),
         ("mean net return of a trade", _maybe(told["mean_net"], ".3%")),
         ("walk-forward audited from", str(since)[:10]),
     ]

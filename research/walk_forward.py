@@ -13,7 +13,7 @@ from models.auditor import audit_inputs
 from models.calibration import ConfidenceTable, lean_of
 from research.calibrate import fit_line
 from research.candidates import fit_candidate
-from research.fit_auditor import AuditEvents, FittedAuditor, fit_auditor
+from research.fit_auditor import AuditEvents, FittedAuditor, break_even, fit_auditor
 from research.fit_regime import fit_regime
 from research.splits import Fold
 from research.study import Study
@@ -46,6 +46,26 @@ class Forecast(NamedTuple):
     rank: Floats
     lean: NDArray[np.int8]
     belief: Floats
+
+
+class Audit(NamedTuple):
+    """What one fold's auditor said about the fold's bars, and from where on its gate would have let a trade pass.
+
+    Parameters
+    ----------
+    chance : float64 array of shape (m,)
+        P(earns more than its costs) of each row; NaN while too few trades had happened to learn from.
+    tau : float
+        Break-even of the trades the auditor learned from; NaN where there is no auditor.
+    """
+
+    chance: Floats
+    tau: float
+
+    @property
+    def taus(self) -> Floats:
+        """The bar of each row, shape (m,)."""
+        return np.full(len(self.chance), self.tau)
 
 
 def run_fold(study: Study, fold: Fold, kind: str, tick: Tick) -> tuple[Forecast, dict[str, Any]]:
@@ -97,28 +117,29 @@ def audit_events(study: Study, forecasts: Sequence[Forecast]) -> AuditEvents:
 
 def audit_forecasts(
     study: Study, forecasts: Sequence[Forecast]
-) -> tuple[list[Floats], AuditEvents, list[dict[str, Any]]]:
-    """Audit every fold with an auditor that learned from the trades of earlier folds alone.
+) -> tuple[list[Audit], AuditEvents, list[dict[str, Any]]]:
+    """Audit every fold with an auditor, and against a bar, made of the trades of earlier folds alone.
 
     Returns
     -------
     audits, events, notes
-        P(earns more than its costs) of each fold's rows, NaN while too few trades had happened; the
-        events of all folds; what each fold's auditor learned from.
+        What each fold's auditor said, and its bar; the events of all folds; what each fold's auditor
+        learned from.
     """
     events = audit_events(study, forecasts)
     audits, notes = [], []
     for forecast in forecasts:
         known = events.before(int(forecast.rows[0]) - study.config.embargo)
-        audit = np.full(len(forecast.rows), np.nan)
+        chance, tau = np.full(len(forecast.rows), np.nan), float("nan")
         note: dict[str, Any] = {"fold": forecast.number, "events": len(known.row)}
         if len(known.row) >= study.config.auditor.least_events:
             auditor: FittedAuditor = fit_auditor(known, study.auditor_inputs, study.config)
             inputs = _inputs(study, forecast)
             complete = np.isfinite(inputs).all(axis=1)
-            audit[complete] = auditor.probability(inputs[complete])
-            note |= auditor.notes
-        audits.append(audit)
+            chance[complete] = auditor.probability(inputs[complete])
+            tau = break_even(known)
+            note |= auditor.notes | {"tau": tau}
+        audits.append(Audit(chance, tau))
         notes.append(note)
     return audits, events, notes
 

@@ -45,7 +45,7 @@ class AuditorGate:
     Parameters
     ----------
     tau : float
-        Least probability of that, in [0, 1].
+        Least probability of that, in [0, 1]; recorded evidence brings the one of its own time instead.
     """
 
     tau: float
@@ -55,4 +55,5 @@ class AuditorGate:
         return "auditor"
 
     def allowed(self, evidence: Evidence) -> Verdicts:
-        return np.asarray(evidence.audit >= self.tau)  # NaN is no
+        least = self.tau if evidence.tau is None else evidence.tau
+        return np.asarray(evidence.audit >= least)  # NaN is no

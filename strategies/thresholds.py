@@ -1,4 +1,8 @@
-"""What each confidence threshold would have earned on the validation zone: the place to choose one."""
+"""What each confidence threshold would have earned on the validation zone: the place to choose one.
+
+The zone is not fresh: the calibration and the ranks were fitted on it, so that a curve's height is no
+forecast. The auditor has no curve here, for it learned from trades of this very zone.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,13 @@ from engine.simulate import simulate
 from models.bundle import Bundle
 from strategies import PROFILES, ThresholdStrategy, make_strategy
 
+ZONE = "validation (calibration and ranks were fitted here)"
 LEVELS = np.round(np.arange(0.50, 0.995, 0.02), 2)
-GATES = (("predictor alone", False, False), ("regime gate", True, False), ("both gates", True, True))
+GATES = (("predictor alone", False), ("regime gate", True))
 
 
 def threshold_curves(bundle: Bundle, bars: Bars, rules: Rules, mode: str) -> list[dict[str, Any]]:
-    """Return net result and trades by confidence threshold on validation, one curve per set of gates.
+    """Return net result and trades by confidence threshold on validation, with the regime gate and without.
 
     Parameters
     ----------
@@ -46,10 +51,10 @@ def threshold_curves(bundle: Bundle, bars: Bars, rules: Rules, mode: str) -> lis
     levels = LEVELS if mode == "rank" else np.unique(np.round(np.nanquantile(known, LEVELS), 4))
     marks = [{"name": s.name, "at": s.threshold} for s in (make_strategy(p, bundle, mode) for p in PROFILES)]
     curves = []
-    for name, regime, auditor in GATES:
+    for name, regime in GATES:
         points = []
         for level in levels:
-            strategy = ThresholdStrategy(bundle, name, float(level), regime, auditor, mode)
+            strategy = ThresholdStrategy(bundle, name, float(level), regime, False, mode)
             result = simulate(stretch, strategy.signals_from(evidence), rules)
             earned = rules.exposure * result.trades["ret"]
             error = float(earned.std(ddof=1) * np.sqrt(len(earned))) if len(earned) > 1 else None
@@ -64,7 +69,7 @@ def threshold_curves(bundle: Bundle, bars: Bars, rules: Rules, mode: str) -> lis
                 "high": [None if e is None or v is None else v + e for v, e, _ in points],
                 "trades": [n for _, _, n in points],
                 "marks": marks,
-                "zone": "validation",
+                "zone": ZONE,
                 "band": "one standard error",
             }
         )

@@ -164,7 +164,7 @@ def fitted_auditor(
     told = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.3, "nthread": 1, "seed": seed}
     booster = xgboost.train(told, xgboost.DMatrix(rows, won, feature_names=list(AUDITOR_INPUTS)), 20)
     audits = booster.predict(xgboost.DMatrix(rows, feature_names=list(AUDITOR_INPUTS)))
-    return bytes(booster.save_raw("json")), float(np.median(audits))
+    return bytes(booster.save_raw("json")), round(float(np.median(audits)), 6)
 
 
 def recorded_rows(bundle, bars: Bars) -> bytes:
@@ -177,7 +177,8 @@ def recorded_rows(bundle, bars: Bars) -> bytes:
     columns = {"open_time": bars.open_time[rows], "fold": np.zeros(len(rows), np.int64)}
     columns |= {"p_up": found.p_up[rows], "rank": found.rank[rows], "lean": found.lean[rows]}
     columns |= {f"belief_{i}": found.belief[rows, i] for i in range(found.belief.shape[1])}
-    columns |= {"audit": found.audit[rows], "atr": atr(bars)[rows]}
+    tau = np.where(np.isnan(found.audit), np.nan, bundle.manifest.thresholds["auditor"])
+    columns |= {"audit": found.audit[rows], "tau": tau[rows], "atr": atr(bars)[rows]}
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink)
     return sink.getvalue()

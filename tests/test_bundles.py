@@ -146,7 +146,10 @@ def test_recorded_evidence_lies_on_its_own_rows_and_nowhere_else(bundle):
     told, found = bundle.stored_evidence(BARS), bundle.evidence(BARS)
     assert np.isnan(told.p_up[:1300]).all()
     assert np.isnan(told.belief[:1300]).all()
-    assert_same(told[1300:], found[1300:])
+    assert_same(replace(told[1300:], tau=None), found[1300:])
+    audited = np.isfinite(told.audit)
+    np.testing.assert_array_equal(told.tau[audited], bundle.manifest.thresholds["auditor"])
+    assert np.isnan(told.tau[~audited]).all()
 
 
 def test_recorded_evidence_is_for_the_bars_it_was_recorded_on(bundle):
@@ -385,7 +388,7 @@ def test_recorded_rows_may_be_written_in_pieces_with_zones_holes_and_half_the_di
     import pyarrow.parquet as pq
 
     table = pq.read_table(copy / "oos.parquet")
-    short = {"p_up", "rank", "audit", "atr", "belief_0", "belief_1", "belief_2"}
+    short = {"p_up", "rank", "audit", "tau", "atr", "belief_0", "belief_1", "belief_2"}
     table = table.cast(pa.schema([(f.name, pa.float32() if f.name in short else f.type) for f in table.schema]))
     stamped = table.column("open_time").cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
     holed = pa.array(table.column("audit").to_numpy(), from_pandas=True, mask=np.arange(len(table)) == 7)
@@ -393,7 +396,7 @@ def test_recorded_rows_may_be_written_in_pieces_with_zones_holes_and_half_the_di
     pq.write_table(table, copy / "oos.parquet", row_group_size=100)
     files = {name: (copy / name).read_bytes() for name in bundle.manifest.files}
     told = load_bundle(write_bundle(copy, bundle.manifest, files)).stored_evidence(BARS)
-    for name in ("p_up", "rank", "lean", "atr"):
+    for name in ("p_up", "rank", "lean", "tau", "atr"):
         np.testing.assert_array_equal(getattr(told, name), getattr(bundle.stored_evidence(BARS), name), err_msg=name)
     assert np.flatnonzero(np.isnan(told.audit[1300:])).tolist() == [7]
 
@@ -415,10 +418,11 @@ def test_recorded_rows_that_are_no_table_are_refused(bundle, copy):
         load_bundle(write_bundle(copy, bundle.manifest, files)).stored_evidence(BARS)
 
 
-def test_recorded_rows_without_a_column_are_refused(bundle, copy):
+@pytest.mark.parametrize("column", ["audit", "tau"])
+def test_recorded_rows_without_a_column_are_refused(bundle, copy, column):
     import pyarrow.parquet as pq
 
-    pq.write_table(pq.read_table(copy / "oos.parquet").drop_columns(["audit"]), copy / "oos.parquet")
+    pq.write_table(pq.read_table(copy / "oos.parquet").drop_columns([column]), copy / "oos.parquet")
     files = {name: (copy / name).read_bytes() for name in bundle.manifest.files}
-    with pytest.raises(ModelMismatch, match=r"oos\.parquet"):
+    with pytest.raises(ModelMismatch, match=r"oos\.parquet.*retrain"):
         load_bundle(write_bundle(copy, bundle.manifest, files)).stored_evidence(BARS)

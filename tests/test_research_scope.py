@@ -13,6 +13,7 @@ from models.predictor import Predictor
 from research.assemble import served_table
 from research.candidates import fit_candidate
 from research.config import CANDIDATES, parse_config
+from research.fit_auditor import break_even
 from research.fit_regime import fit_regime
 from research.study import Study, make_study
 from research.walk_forward import Forecast, audit_forecasts
@@ -80,16 +81,37 @@ def test_confidence_is_measured_on_the_validation_zone(study):
     assert [zone for zone, levels in told.items() if np.array_equal(levels, served)] == ["validation"]
 
 
-def test_an_auditor_learns_from_trades_that_were_over_before_its_fold(study):
+def diced_forecasts(study: Study) -> list[Forecast]:
+    """What dice said about every fold's bars."""
     rng = np.random.default_rng(0)
     forecasts = []
     for fold in study.folds():
         rows = study.predictable(fold.test)
         p, belief = np.round(rng.random(len(rows)), 6), rng.dirichlet(np.ones(study.config.regime.states), len(rows))
         forecasts.append(Forecast(fold.number, fold.fence, rows, p, p, np.ones(len(rows), np.int8), belief))
-    audits, events, notes = audit_forecasts(study, forecasts)
+    return forecasts
+
+
+def test_an_auditor_learns_from_trades_that_were_over_before_its_fold(study):
+    audits, events, notes = audit_forecasts(study, diced_forecasts(study))
     for fold, note in zip(study.folds(), notes, strict=True):
         over = [end < fold.test.start - study.config.embargo for end in events.end]
         assert note["events"] == sum(over)
-    assert [bool(np.isfinite(audit).any()) for audit in audits] == [False, True, True]
+    assert [bool(np.isfinite(audit.chance).any()) for audit in audits] == [False, True, True]
     assert 60 < notes[1]["events"] < notes[2]["events"] < len(events.row)
+
+
+def test_an_auditors_bar_is_made_of_trades_that_were_over_before_its_fold(study):
+    forecasts = diced_forecasts(study)
+    audits, events, _ = audit_forecasts(study, forecasts)
+    assert [np.isfinite(audit.tau) for audit in audits] == [False, True, True]
+    assert audits[1].tau != audits[2].tau
+    for number in (1, 2):
+        over = events.end < forecasts[number].rows[0] - study.config.embargo
+        assert audits[number].tau == break_even(events.some(over))
+        net, later = study.examples.net.copy(), events.row[~over]  # how these would end nobody knew then
+        net[later] = 9.0 * net[later] - 0.05
+        other, changed, _ = audit_forecasts(replace(study, examples=replace(study.examples, net=net)), forecasts)
+        assert break_even(changed) != break_even(events)
+        assert other[number].tau == audits[number].tau
+        np.testing.assert_array_equal(other[number].chance, audits[number].chance)

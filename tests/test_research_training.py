@@ -89,8 +89,11 @@ def test_the_walk_forward_is_recorded_from_the_first_fold_to_the_sealed_zone(tra
     assert known[-1] == stop - 1
     assert known[0] == int(0.4 * zones.rows(bars, "development").stop)
     audited = np.flatnonzero(np.isfinite(stored.audit))
+    np.testing.assert_array_equal(np.isfinite(stored.tau), np.isfinite(stored.audit))
     assert str(bars.open_time[audited[0]])[:19] + "Z" == bundle.manifest.metrics["oos_audited_from"]
     assert known[0] < audited[0]
+    recorded = [tau for tau in bundle.manifest.metrics["auditor"]["fold_taus"] if tau is not None]
+    assert set(stored.tau[audited]) == set(recorded)
 
 
 def test_every_recorded_row_names_the_fold_that_foresaw_it(trained, bars):
@@ -226,8 +229,9 @@ def test_the_auditor_learns_from_trades_foreseen_out_of_sample_alone(bars):
     audits, events, notes = audit_forecasts(study, forecasts)
     assert (events.fence < events.row).all()
     assert set(events.fold) == {0, 1, 2}
-    assert np.isnan(audits[0]).all()
-    assert not np.isnan(audits[2]).any()
+    assert np.isnan(audits[0].chance).all()
+    assert np.isnan(audits[0].tau)
+    assert not np.isnan(audits[2].chance).any()
     embargoed = study.folds()[1].test.start - study.config.embargo
     assert notes[1]["events"] == ((events.fold == 0) & (events.end < embargoed)).sum()
     assert (events.end < study.stop).all()

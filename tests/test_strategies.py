@@ -15,6 +15,7 @@ from engine.signals import BELOW_THRESHOLD, FIRST_VETO, NO_EVIDENCE, WISH, Evide
 from engine.synthetic import random_bars
 from models.bundle import load_bundle
 from strategies import MODES, PROFILES, ThresholdStrategy, gate_grid, make_strategy
+from strategies.gates import AuditorGate
 from tests.bundles import make_bundle
 
 BARS = random_bars(2600, seed=31)
@@ -205,3 +206,13 @@ def test_recorded_evidence_leads_to_the_same_wishes(bundle):
         told = strategy.signals_from(bundle.stored_evidence(BARS))
         np.testing.assert_array_equal(told.side[1300:], strategy.signals(BARS).side[1300:])
         assert not told.side[:1300].any()
+
+
+def test_the_bar_recorded_with_the_evidence_is_the_one_that_holds():
+    plain = evidence_of([(0.6, 1, 0.8, 0.1, audit) for audit in (0.4, 0.6, 0.6, 0.6, NAN)])
+    recorded = replace(plain, tau=np.array([0.3, 0.6, 0.7, NAN, 0.3]))
+    gate = AuditorGate(0.5)
+    assert gate.allowed(plain).tolist() == [False, True, True, True, False]
+    assert gate.allowed(recorded).tolist() == [True, True, False, False, False]
+    assert gate.allowed(recorded[2:]).tolist() == [False, False, False]
+    assert gate.allowed(plain[:2]).tolist() == [False, True]

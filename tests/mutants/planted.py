@@ -266,8 +266,8 @@ MODELS = (
     Planted(
         "what the auditor does not know, it allows",
         "strategies/gates.py",
-        "        return np.asarray(evidence.audit >= self.tau)  # NaN is no\n",
-        "        return np.asarray(~(evidence.audit < self.tau))\n",
+        "        return np.asarray(evidence.audit >= least)  # NaN is no\n",
+        "        return np.asarray(~(evidence.audit < least))\n",
         ("tests/test_strategies.py::test_each_row_says_why",),
     ),
     Planted(
