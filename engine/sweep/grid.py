@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -9,7 +10,6 @@ from typing import NamedTuple
 
 from engine.errors import UsageError
 from engine.rules import Rules
-import itertools
 
 DIGITS = 10  # 0.5:0.99:50 means 0.57, not 0.5700000000000001
 MOST_VALUES = 10_000

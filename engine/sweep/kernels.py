@@ -198,7 +198,7 @@ def _live_through(market: Market, slips: Floats, count: int, purse: Purse, moves
     """
     close, extremes, day_of, day_last = market.close, market.extremes, market.day_of, market.day_last
     n, final, before, moved, day = len(close), purse.cash, purse.cash, 0, 0
-    top, floor, worst, last, done = final, final, 0.0, day_last[0], False
+    top, floor, worst, last = final, final, 0.0, day_last[0]
     for i in range(count):
         row = np.uint64(i)
         entry, end = int(slips[row, 0]), int(slips[row, 1])

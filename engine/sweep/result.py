@@ -111,6 +111,10 @@ class SweepResult:
         """Return the combo at a place."""
         return self.grid[place]
 
+    def place(self, index: int) -> Place:
+        """Return the place of a combo counted through the grid, thresholds the slowest axis."""
+        return tuple(int(i) for i in np.unravel_index(index, self.grid.shape))
+
     def ranked(self, count: int, fewest: int = FEW_TRADES) -> list[Place]:
         """Return the places of the best Sharpe ratios, best first, among combos with enough trades.
 
@@ -118,7 +122,7 @@ class SweepResult:
         """
         sharpe = np.where(self.trades >= fewest, self.sharpe, np.nan).ravel()
         order = np.argsort(-sharpe, kind="stable")[: min(count, int(np.isfinite(sharpe).sum()))]
-        return [tuple(int(i) for i in np.unravel_index(one, self.grid.shape)) for one in order]
+        return [self.place(int(one)) for one in order]
 
     def plateau(self, place: Place) -> Plateau:
         """Return what the neighbours of a combo earned: a good combo stands on a plateau, a lonely peak is luck."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.bars import Bars, Floats
 from engine.errors import UsageError, unknown
@@ -15,14 +17,13 @@ from engine.sweep.kernels import fill_touches, run_combos
 from engine.sweep.market import COLUMNS, NO_TOUCH, Axes, Wishes, axes_of, market_of, purse_of
 from engine.sweep.result import SweepResult
 from engine.terms import prices_of, readonly, terms_of
-import itertools
 
 AUTO, SCAN, TOUCH = ROADS = ("auto", "scan", "touch")
 MOST_TABLE_BYTES = 64 * 2**20
 PIECES = 16  # per thread: low thresholds trade more, so equal shares would be unequal work
 
 
-def sweep(
+def sweep(  # noqa: PLR0913 - threads and road change how fast, not what
     bars: Bars,
     wishes: Signals | Floats,
     atr: Floats,
@@ -126,12 +127,12 @@ def _candidates(bars: Bars, wishes: Signals | Floats, atr: Floats, rules: Rules,
     if rules.fills.wish_lapses_at_gap:
         able[:-1] &= bars.follows[1:]
     row = np.flatnonzero(able)
-    kept = (readonly(column[row]) for column in (side, unit, confidence))
-    return Wishes(readonly(row), *kept, *_tables(0, 0, 0))
+    columns = {"row": row, "side": side[row], "atr": unit[row], "confidence": confidence[row]}
+    return Wishes(**{name: readonly(column) for name, column in columns.items()}, **_tables(0, 0, 0))
 
 
-def _tables(wishes: int, ups: int, downs: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-    return np.empty((wishes, ups), np.int16), np.empty((wishes, downs), np.int16)
+def _tables(wishes: int, ups: int, downs: int) -> dict[str, NDArray[np.int16]]:
+    return {"up": np.empty((wishes, ups), np.int16), "down": np.empty((wishes, downs), np.int16)}
 
 
 def _road(road: str, grid: Grid, bars: int, wishes: int, paying: bool) -> str:
@@ -152,7 +153,7 @@ def _road(road: str, grid: Grid, bars: int, wishes: int, paying: bool) -> str:
 
 def _touched(bars: Bars, wishes: Wishes, axes: Axes, rules: Rules, pool: ThreadPoolExecutor, threads: int) -> Wishes:
     """Return wishes with the tables of their first touches."""
-    known = Wishes(*wishes[:4], *_tables(len(wishes.row), len(axes.k_up), len(axes.k_down)))
+    known = wishes._replace(**_tables(len(wishes.row), len(axes.k_up), len(axes.k_down)))
     first, prices = int(not rules.fills.entry_bar_live), prices_of(bars)
     spans = _spans(len(known.row), threads)
     list(pool.map(lambda span: fill_touches(prices, known, axes, first, span), spans))
