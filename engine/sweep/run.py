@@ -74,7 +74,7 @@ def sweep(  # noqa: PLR0913 - threads and road change how fast, not what
     >>> dice = np.random.default_rng(1).random(500)
     >>> found = sweep(bars, dice, bars.high - bars.low, Rules(), Grid(threshold=(0.5, 0.9), k_up=(1.0, 2.0)))
     >>> found.trades[:, :, 0, 0].tolist()
-    [[151, 116], [43, 39]]
+    [[90, 64], [38, 31]]
     """
     n, paid = len(bars), np.empty(0) if funding is None else np.asarray(funding, np.float64)
     _check(bars, wishes, atr, grid, funding, threads)
@@ -127,12 +127,12 @@ def _candidates(bars: Bars, wishes: Signals | Floats, atr: Floats, rules: Rules,
     if rules.fills.wish_lapses_at_gap:
         able[:-1] &= bars.follows[1:]
     row = np.flatnonzero(able)
-    columns = {"row": row, "side": side[row], "atr": unit[row], "confidence": confidence[row]}
-    return Wishes(**{name: readonly(column) for name, column in columns.items()}, **_tables(0, 0, 0))
+    up, down = _tables(0, 0, 0)
+    return Wishes(readonly(row), readonly(side[row]), readonly(unit[row]), readonly(confidence[row]), up, down)
 
 
-def _tables(wishes: int, ups: int, downs: int) -> dict[str, NDArray[np.int16]]:
-    return {"up": np.empty((wishes, ups), np.int16), "down": np.empty((wishes, downs), np.int16)}
+def _tables(wishes: int, ups: int, downs: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    return np.empty((wishes, ups), np.int16), np.empty((wishes, downs), np.int16)
 
 
 def _road(road: str, grid: Grid, bars: int, wishes: int, paying: bool) -> str:
@@ -153,7 +153,8 @@ def _road(road: str, grid: Grid, bars: int, wishes: int, paying: bool) -> str:
 
 def _touched(bars: Bars, wishes: Wishes, axes: Axes, rules: Rules, pool: ThreadPoolExecutor, threads: int) -> Wishes:
     """Return wishes with the tables of their first touches."""
-    known = wishes._replace(**_tables(len(wishes.row), len(axes.k_up), len(axes.k_down)))
+    up, down = _tables(len(wishes.row), len(axes.k_up), len(axes.k_down))
+    known = wishes._replace(up=up, down=down)
     first, prices = int(not rules.fills.entry_bar_live), prices_of(bars)
     spans = _spans(len(known.row), threads)
     list(pool.map(lambda span: fill_touches(prices, known, axes, first, span), spans))
