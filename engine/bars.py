@@ -167,8 +167,10 @@ class Bars:
 
     @property
     def days_per_year(self) -> int:
-        """Days with a daily return in a year: 365 where the market never closes, else 252."""
-        return 252 if self.sessions else 365
+        """Days with a return in a year: 365 where the market never closes, else 252, or fewer for longer bars."""
+        if not self.sessions:
+            return 365
+        return 252 if self.timeframe_ns <= DAY_NS else round(365.25 * DAY_NS / self.timeframe_ns)
 
     def fingerprint(self) -> str:
         """Return the sha256 of times and prices: equal data has an equal fingerprint."""

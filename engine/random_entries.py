@@ -1,8 +1,9 @@
 """What luck alone would have earned: random entries with the strategy's count, rules and sides.
 
 Every draw places as many trades as the strategy made, with the same barriers, costs and long/short
-mix, at random bars where no other trade of the draw is open. What the strategy did better than the
-draws is skill or luck; what it did no better is the market.
+mix, at random bars where no other trade of the draw is open, and as many of them in quiet, middling
+and lively times (terciles of ATR over price): a strategy that only picks its weather gets no credit.
+What the strategy did better than the draws is skill or luck; what it did no better is the market.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from engine.barriers import label_barriers
 from engine.bars import DAY_NS, Bars, Floats
 from engine.rules import Rules
+from engine.simulate import Trades
 
 DRAWS = 2_000
 Rows = NDArray[np.int64]
@@ -51,11 +53,19 @@ class RandomEntries:
         Net return over the stretch; daily Sharpe ratio, annualised (0 where returns never varied).
     trades : int64 array of shape (draws,)
         Trades placed; fewer than asked where the stretch was too crowded.
+    asked : int
+        Trades of the strategy.
     """
 
     total_return: Floats
     sharpe: Floats
     trades: Rows
+    asked: int
+
+    @property
+    def share_placed(self) -> float:
+        """Mean share of the strategy's trades that a draw could place, in (0, 1]."""
+        return float(self.trades.mean()) / self.asked
 
     def percentile(self, figure: str, value: float) -> float:
         """Return the share of draws that did worse, ties counted half, in [0, 1]."""
@@ -73,27 +83,36 @@ def next_random(state: np.uint64) -> tuple[np.uint64, np.uint64]:
     return state, z ^ (z >> np.uint64(31))
 
 
+class Lots(NamedTuple):
+    """What is drawn: bars grouped by weather (``first[w] .. first[w + 1]``), and weather and side row of each trade."""
+
+    bars: Rows
+    first: Rows
+    weather: Rows
+    row: Rows
+
+
 @njit(cache=True, nogil=True)
-def place(candidates: Rows, fates: Fates, count: tuple[int, int], state: np.uint64, wishes: Rows) -> int:
+def place(lots: Lots, fates: Fates, state: np.uint64, wishes: Rows) -> int:
     """Fill ``wishes`` (2 * bar + side row) in time order with trades that never overlap; return how many fitted."""
-    trades, shorts = count
     taken = np.zeros(fates.end.shape[1] + 1, np.uint8)
-    placed, attempts = 0, 0
-    while placed < trades and attempts < PATIENCE * trades:
-        attempts += 1
-        state, drawn = next_random(state)
-        bar = candidates[drawn % np.uint64(len(candidates))]
-        row = 1 if placed < shorts else 0
-        end = fates.end[row, bar]
-        free = bar + 1
-        while free <= end and taken[np.uint64(free)] == 0:
-            free += 1
-        if free <= end or end < 0:
-            continue
-        for i in range(bar + 1, end + 1):
-            taken[np.uint64(i)] = 1
-        wishes[placed] = 2 * bar + row
-        placed += 1
+    placed = 0
+    for k in range(len(lots.row)):
+        row, begin = lots.row[k], lots.first[lots.weather[k]]
+        size = np.uint64(lots.first[lots.weather[k] + 1] - begin)
+        for _ in range(PATIENCE):
+            state, drawn = next_random(state)
+            bar = lots.bars[begin + np.int64(drawn % size)]
+            end = fates.end[row, bar]
+            free = bar + 1
+            while free <= end and taken[np.uint64(free)] == 0:
+                free += 1
+            if free > end:
+                for i in range(bar + 1, end + 1):
+                    taken[np.uint64(i)] = 1
+                wishes[placed] = 2 * bar + row
+                placed += 1
+                break
     wishes[:placed].sort()
     return placed
 
@@ -122,14 +141,19 @@ def worth(wishes: Rows, placed: int, fates: Fates, book: Book) -> tuple[float, f
 
 
 @njit(cache=True, nogil=True)
-def draw_all(candidates: Rows, fates: Fates, book: Book, count: tuple[int, int], seed: int, out: Floats) -> None:
+def draw_all(lots: Lots, fates: Fates, book: Book, seed: int, out: Floats) -> None:
     """Fill ``out`` (draws, 3: return, Sharpe, trades); draw k depends on the seed and k alone."""
-    wishes = np.empty(count[0], np.int64)
+    wishes = np.empty(len(lots.row), np.int64)
     for k in range(len(out)):
-        state = np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(k) * np.uint64(0x2545F4914F6CDD1D)
-        placed = place(candidates, fates, count, state, wishes)
+        placed = place(lots, fates, seed_of(seed, k), wishes)
         out[k, 0], out[k, 1] = worth(wishes, placed, fates, book)
         out[k, 2] = placed
+
+
+@njit(cache=True, nogil=True)
+def seed_of(seed: int, draw: int) -> np.uint64:
+    """Return where the dice of a draw begin."""
+    return np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(draw) * np.uint64(0x2545F4914F6CDD1D)
 
 
 def fates_of(bars: Bars, atr: Floats, rules: Rules) -> Fates:
@@ -140,10 +164,43 @@ def fates_of(bars: Bars, atr: Floats, rules: Rules) -> Fates:
     return Fates(np.stack([x.end for x in labels]), np.stack([x.ret for x in labels]), np.stack(fills))
 
 
+def lots_of(bars: Bars, atr: Floats, fates: Fates, trades: Trades) -> Lots | None:
+    """Return the bars that can be drawn, grouped by weather, and what the strategy's trades were; None without either.
+
+    Parameters
+    ----------
+    bars : Bars
+        The stretch traded.
+    atr : float64 array of shape (n,)
+        Barriers' unit at each close.
+    fates : Fates
+        Of these bars.
+    trades : structured array of shape (k,)
+        The strategy's trades (``engine.simulate.TRADE_DTYPE``).
+    """
+    known = np.flatnonzero((fates.end >= 0).all(axis=0))
+    if not len(trades) or not len(known):
+        return None
+    share = atr / bars.close
+    edges = np.quantile(share[known], [1 / 3, 2 / 3])
+    weather = np.searchsorted(edges, share[known])
+    wished = np.searchsorted(edges, share[np.searchsorted(bars.open_time, trades["wish_time"])])
+    first = np.searchsorted(np.sort(weather), np.arange(4))
+    empty = first[wished + 1] == first[wished]  # a market of one weather: draw from all of it
+    order = np.argsort(weather, kind="stable")
+    everything = np.array([0, len(known)])
+    return Lots(
+        known[order],
+        everything if empty.any() else first,
+        np.zeros(len(trades), np.int64) if empty.any() else wished,
+        (trades["side"] < 0).astype(np.int64),
+    )
+
+
 def random_entries(
-    bars: Bars, atr: Floats, rules: Rules, trades: tuple[int, int], draws: int = DRAWS, seed: int = 0
+    bars: Bars, atr: Floats, rules: Rules, trades: Trades, draws: int = DRAWS, seed: int = 0
 ) -> RandomEntries | None:
-    """Return what random entries with the same count, barriers, costs and sides earned on these bars.
+    """Return what random entries like a strategy's trades earned on these bars.
 
     Parameters
     ----------
@@ -153,8 +210,8 @@ def random_entries(
         Barriers' unit at each close; bars without it are never entered.
     rules : Rules
         Barriers, costs, size.
-    trades : (int, int)
-        Number of trades, and how many of them short.
+    trades : structured array of shape (k,)
+        The strategy's trades: their number, sides and weather are kept.
     draws, seed : int
         Number of draws; same seed, same draws.
 
@@ -163,14 +220,14 @@ def random_entries(
     RandomEntries or None
         None when there is nothing to draw: no trades, no bar that could be entered, under two days.
     """
-    fates = fates_of(bars, atr, rules)
-    candidates = np.flatnonzero((fates.end >= 0).all(axis=0))
     day = (bars.open_time.view(np.int64) + bars.timeframe_ns - 1) // DAY_NS  # a bar belongs to the day it ends in
     day_last = np.flatnonzero(np.append(np.diff(day) > 0, True)) if len(bars) else np.empty(0, np.int64)
     days = len(day_last) if bars.sessions else int(day[-1] - day[0]) + 1 if len(bars) else 0
-    if trades[0] == 0 or len(candidates) == 0 or days < 2:
+    fates = fates_of(bars, atr, rules)
+    lots = lots_of(bars, atr, fates, trades)
+    if lots is None or days < 2:
         return None
     out = np.empty((draws, 3))
-    book = Book(np.array(bars.close), day_last, days, rules.exposure, rules.fee)
-    draw_all(candidates, fates, book, trades, seed, out)
-    return RandomEntries(out[:, 0].copy(), out[:, 1] * np.sqrt(bars.days_per_year), out[:, 2].astype(np.int64))
+    draw_all(lots, fates, Book(np.array(bars.close), day_last, days, rules.exposure, rules.fee), seed, out)
+    sharpe = out[:, 1] * np.sqrt(bars.days_per_year)
+    return RandomEntries(out[:, 0].copy(), sharpe, out[:, 2].astype(np.int64), len(trades))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bars import Floats
+from engine.bars import Bars, Floats
 from engine.errors import DataError
 from engine.jsons import dumps
 
@@ -44,6 +44,11 @@ create trigger if not exists looks_stand before update on looks begin select rai
 """
 
 
+def market_key(bars: Bars) -> str:
+    """Return the name under which a market's trials are counted, whatever stretch of it is at hand."""
+    return f"{bars.symbol} {bars.timeframe}"
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One configuration scored once on one zone of one market.
@@ -57,7 +62,7 @@ class Trial:
     config : mapping
         All that defines it; equal configurations count as one trial however often they run.
     data : str
-        Fingerprint of the bars.
+        The market, as :func:`market_key` names it: one more bar does not make a new market.
     zone : str
         Zone or stretch scored on.
     status : str
@@ -174,24 +179,10 @@ class TrialLedger:
                 db.execute("select count(distinct config_hash) from trials where data = ?", (data,)).fetchone()[0]
             )
 
-    def returns_matrix(self, data: str, zone: str) -> tuple[NDArray[np.int64], Floats, list[str]]:
-        """Return the daily returns of every different configuration on the days all of them share.
-
-        Returns
-        -------
-        days : int64 array of shape (t,)
-        returns : float64 array of shape (t, k)
-        names : list of k str
-        """
-        latest = {t.config_hash: t for t in self.trials(data, zone) if t.status == OK and len(t.returns)}
-        if not latest:
-            return np.empty(0, np.int64), np.empty((0, 0)), []
-        kept = list(latest.values())
-        days = kept[0].days
-        for trial in kept[1:]:
-            days = np.intersect1d(days, trial.days, assume_unique=True)
-        columns = [trial.returns[np.searchsorted(trial.days, days)] for trial in kept]
-        return days, np.stack(columns, axis=1), [trial.name for trial in kept]
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        with self._open() as db:
+            return int(db.execute("select count(*) from trials").fetchone()[0])
 
     def broken(self) -> str | None:
         """Return where the chain is broken, in words, or None when every row is as it was written."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from engine.bars import Floats
 from engine.card.judge import History, Judged, judge
 from engine.compare import CONTROL, PROFILE, Comparison
 from engine.errors import DataError
 from engine.score import daily_returns
-from engine.trials import NAN, OK, Trial, TrialLedger
+from engine.trials import NAN, OK, Trial, TrialLedger, market_key
 from models.bundle import Bundle
-from strategies.workbench import is_sealed
+from strategies.workbench import is_sealed, seal_key
 
 TRAIN = "train"
 
@@ -39,21 +39,30 @@ def judge_ledgered(
     bundle = comparison.about["bundle"]
     if ledger is None:
         return judge(comparison, History(others=bundle["trials"]), tuple(bundle["regimes"]), kinds)
-    book = sound_ledger(ledger)
-    fingerprint = comparison.about["data"]["fingerprint"]
-    trials = trials_of(comparison, kind, at)
-    tried = book.trials(fingerprint)
+    book, market = sound_ledger(ledger), market_key(comparison.bars)
+    own, tried, begins = trials_of(comparison, kind, at), book.trials(market), len(book) == 0
     known = {(t.config_hash, t.zone) for t in tried}
-    fresh = [trial for trial in trials if (trial.config_hash, trial.zone) not in known]
+    fresh = [trial for trial in own if (trial.config_hash, trial.zone) not in known]
     if fresh:
         book.append(*fresh)
-    days, returns, _ = book.returns_matrix(fingerprint, trials[0].zone)
-    own = trials[0].days
-    same = returns if len(days) == len(own) and (days == own).all() else np.empty((0, 0))
-    told = 0 if any(t.kind == TRAIN and t.name.startswith(bundle["name"]) for t in tried) else bundle["trials"]
-    others = told + max(0, book.count(fingerprint) - (same.shape[1] or len(trials)))
-    history = History(returns=same, others=others, looks=book.looks(bundle["predictor_hash"]))
+    columns, others = other_trials(own, tried)
+    told = max(0, bundle["trials"] - sum(t.kind == TRAIN and t.config.get("bundle") == bundle["name"] for t in tried))
+    history = History(columns, others + told, book.looks(bundle["seal"]), begins)
     return judge(comparison, history, tuple(bundle["regimes"]), kinds)
+
+
+def other_trials(own: list[Trial], tried: list[Trial]) -> tuple[Floats, int]:
+    """Return the daily returns of every other configuration on the days judged, and how many left none there.
+
+    A configuration counts once, however often and on however many zones it was scored.
+    """
+    days, mine = own[0].days, {t.config_hash for t in own}
+    here: dict[str, Floats] = {}
+    for trial in (t for t in tried if t.zone == own[0].zone and t.config_hash not in mine and len(t.days)):
+        if np.isin(days, trial.days).all():
+            here[trial.config_hash] = trial.returns[np.searchsorted(trial.days, days)]
+    others = {t.config_hash for t in tried} - mine - set(here)
+    return np.stack(list(here.values()), axis=1) if here else np.empty((len(days), 0)), len(others)
 
 
 def record_training(ledger: Path, bundle: Bundle, at: str) -> None:
@@ -65,11 +74,13 @@ def record_training(ledger: Path, bundle: Bundle, at: str) -> None:
             name=f"{manifest.name} {candidate['kind']}",
             config={
                 "bundle": manifest.name,
+                "predictor": bundle.predictor_hash,
                 "candidate": candidate["kind"],
-                "seeds": manifest.seeds,
-                "code": manifest.code,
+                "window": manifest.window,
+                "features": manifest.feature_names,
+                "barriers": manifest.barriers,
             },
-            data=manifest.data["fingerprint"],
+            data=f"{manifest.market.symbol} {manifest.market.timeframe}",
             zone="validation",
             metric=candidate["loss"],
             seed=manifest.seeds[0],
@@ -83,7 +94,7 @@ def record_training(ledger: Path, bundle: Bundle, at: str) -> None:
 def record_look(ledger: Path, bundle: Bundle, zone: str, reason: str | None, at: str) -> None:
     """Count a look at the sealed zone of a draft; looks at anything else are free."""
     if reason and is_sealed(bundle, zone):
-        sound_ledger(ledger).look(bundle.predictor_hash, reason, at)
+        sound_ledger(ledger).look(seal_key(bundle), reason, at)
 
 
 def sound_ledger(path: Path) -> TrialLedger:
@@ -105,21 +116,25 @@ def sound_ledger(path: Path) -> TrialLedger:
 
 
 def trials_of(comparison: Comparison, kind: str, at: str) -> list[Trial]:
-    """Return one trial for each strategy of a comparison; controls are no trials."""
-    about = comparison.about
-    rules = {**asdict(comparison.rules), "fills": list(comparison.rules.fills)}
-    span = f"{comparison.bars.open_time[0]}..{comparison.bars.open_time[-1]}"
+    """Return one trial for each strategy of a comparison; controls are no trials.
+
+    What makes a configuration is what somebody chose to look better: model, threshold, gates, barriers. Costs,
+    exposure and cash are the world's; the same wishes at other costs are a stress test, not another trial.
+    """
+    about, rules = comparison.about, comparison.rules
+    barriers = {"k_up": rules.k_up, "k_down": rules.k_down, "hold": rules.hold, "fills": list(rules.fills)}
     found = []
     for row in (r for r in comparison.rows if r.kind != CONTROL):
         days, returns = daily_returns(row.result)
         figure = row.score.sharpe
+        predictor = about["bundle"]["predictor_hash"]
         found.append(
             Trial(
                 kind=kind,
                 name=row.name,
-                config={"bundle": about["bundle"]["hash"], "terms": dict(row.terms), "rules": rules},
-                data=about["data"]["fingerprint"],
-                zone=f"{comparison.zone} {span}",
+                config={"predictor": predictor, "terms": dict(row.terms), "barriers": barriers},
+                data=market_key(comparison.bars),
+                zone=comparison.zone,
                 status=OK if figure is not None else NAN,
                 metric=figure,
                 days=days.astype("datetime64[D]").astype(np.int64),

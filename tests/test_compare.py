@@ -266,5 +266,54 @@ def test_a_training_is_as_many_trials_as_it_had_candidates_and_counted_once(bund
     asked = replace(comparison, about={**comparison.about, "bundle": {**comparison.about["bundle"], "trials": 2}})
     without = judge_ledgered(asked, tmp_path / "a.db", "now").trials.count
     record_training(tmp_path / "b.db", trained, "now")
-    assert TrialLedger(tmp_path / "b.db").count(BARS.fingerprint()) == 2
+    assert TrialLedger(tmp_path / "b.db").count("RANDOM-11 1h") == 2
     assert judge_ledgered(asked, tmp_path / "b.db", "now").trials.count == without
+
+
+def test_the_same_wishes_at_other_costs_are_no_new_trial(bundle, tmp_path):
+    book = tmp_path / "t.db"
+    first = judge_ledgered(compare_bundle(bundle, BARS, "test"), book, "now")
+    for fee in (0.002, 0.005, 0.01):
+        again = judge_ledgered(compare_bundle(bundle, BARS, "test", costs={"fee": fee}), book, "now")
+    again = judge_ledgered(compare_bundle(bundle, BARS, "test"), book, "now")
+    assert (first.fresh, again.fresh) == (True, False)
+    assert (first.trials, first.overfit) == (again.trials, again.overfit)
+
+
+def test_one_bar_more_or_less_does_not_forget_what_was_tried(bundle, tmp_path):
+    book = tmp_path / "t.db"
+    judge_ledgered(compare_bundle(bundle, BARS, "test", mode="probability"), book, "now")
+    whole = judge_ledgered(compare_bundle(bundle, BARS, "test"), book, "now")
+    fewer = judge_ledgered(compare_bundle(bundle, BARS.upto(len(BARS) - 1), "test"), book, "now")
+    assert whole.trials.count == fewer.trials.count == 16 + 1  # the toy was one variant of one
+
+
+def test_copies_of_a_worthless_idea_do_not_lower_the_bar():
+    from engine.inference.deflated import trials_of
+
+    rng = np.random.default_rng(3)
+    ideas = rng.normal(0, 0.01, (500, 8))
+    copies = ideas[:, :1] * rng.uniform(0.2, 1.0, 200)
+    few, many = trials_of(ideas), trials_of(np.concatenate((ideas, copies), axis=1))
+    assert many.count == 208
+    assert many.variance == pytest.approx(few.variance)
+    assert many.effective == pytest.approx(few.effective)
+
+
+@pytest.mark.parametrize(
+    ("zone", "looks", "word"), [("test", 0, "PROVEN"), ("oos", 0, "NOT PROVEN"), ("test", 2, "NOT PROVEN")]
+)
+def test_only_the_first_look_at_the_test_zone_can_prove(comparison, zone, looks, word):
+    from dataclasses import replace
+
+    from engine.card.verdict import Grounds, verdict_of
+    from engine.inference.assess import assess
+    from engine.inference.interval import Interval
+    from engine.inference.pbo import Overfit
+
+    row = comparison.rows[2]
+    golden = replace(row, score=replace(row.score, trades=400, sharpe=1.5, win_rate=0.55))
+    record = assess(np.random.default_rng(1).normal(0.003, 0.01, 1500), 365)
+    assert (
+        verdict_of(golden, Grounds(record, Overfit(0.1), Interval(1.0, 0.5, 1.5), 0.99, None, zone, looks)).word == word
+    )

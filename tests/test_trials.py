@@ -48,13 +48,6 @@ def test_the_same_configuration_counts_once_and_a_failed_one_counts_too(ledger):
     assert ledger.count("d1") == 2
 
 
-def test_the_matrix_holds_the_days_all_share(ledger):
-    ledger.append(trial(1), trial(2), trial(1))
-    days, matrix, names = ledger.returns_matrix("d1", "test")
-    assert (len(days), matrix.shape, names) == (11, (11, 2), ["t1", "t2"])
-    np.testing.assert_array_equal(matrix[:, 1], trial(2).returns[:11])
-
-
 @pytest.mark.parametrize("statement", ["delete from trials", "update trials set name = 'x'", "delete from looks"])
 def test_nothing_is_updated_or_deleted(ledger, statement):
     ledger.append(trial(1))

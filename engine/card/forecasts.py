@@ -40,9 +40,9 @@ class Forecast:
 def forecast_of(comparison: Comparison) -> Forecast | None:
     """Return what the predictor knew on these bars, or None where it said too little.
 
-    A bar's outcome is 1 when the long trade entered after it reached its target first, or was ahead when
-    its time ran out: the label that predictors are trained on. Labels overlap, so the block of every
-    interval is the holding period.
+    A bar's outcome is 1 when the long trade entered after it reached its target first, or was ahead when its time
+    ran out (or as the bundle's label says): what predictors are trained on. Labels overlap, so the block of
+    every interval is the holding period.
     """
     evidence = next((row.signals.evidence for row in comparison.rows if row.signals and row.signals.evidence), None)
     if evidence is None:
@@ -52,7 +52,12 @@ def forecast_of(comparison: Comparison) -> Forecast | None:
     if len(rows) < LEAST:
         return None
     p = evidence.p_up[rows]
-    y = ((labels.outcome[rows] > 0) | ((labels.outcome[rows] == 0) & (labels.gross[rows] > 0))).astype(np.float64)
+    late = labels.outcome[rows] == 0
+    vertical = comparison.about.get("bundle", {}).get("vertical", "sign")
+    if vertical == "drop":
+        rows, p, late = rows[~late], p[~late], late[~late]
+    won = labels.outcome[rows] > 0
+    y = (won | (late & (labels.gross[rows] > 0)) if vertical == "sign" else won).astype(np.float64)
     draws = Draws(block=float(comparison.rules.hold))
     loss = log_loss(p, y, draws=draws)
     worth = loss.n_eff or None

@@ -61,8 +61,10 @@ def gate_worths(comparison: Comparison, differences: Mapping[tuple[str, str], In
 
 
 def _worth(gate: str, row: Row, without: Row, difference: Interval) -> GateWorth:
-    kept = np.isin(without.result.trades["wish_time"], row.result.trades["wish_time"])
-    removed = without.result.trades["ret"][~kept]
+    assert row.signals is not None
+    trades = without.result.trades
+    rows = np.searchsorted(without.result.bars.open_time, trades["wish_time"])
+    removed = trades["ret"][~row.signals.gates[gate][rows]]  # what the gate refused, not what a held position displaced
     return GateWorth(
         gate, row.name, without.name, difference, len(removed), float(removed.mean() * 1e4) if len(removed) else None
     )

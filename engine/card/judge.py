@@ -15,8 +15,8 @@ from engine.bars import Floats
 from engine.card.forecasts import Forecast, forecast_of
 from engine.card.gates import GateWorth, gate_worths
 from engine.card.stability import Stability, stability
-from engine.card.stress import Stress, stresses, target_first
-from engine.card.verdict import Verdict, verdict_of
+from engine.card.stress import Stress, free_of_cost, stresses, target_first
+from engine.card.verdict import Grounds, Verdict, verdict_of
 from engine.compare import CONTROL, PROFILE, Comparison, Row
 from engine.inference.assess import Assessment, assess
 from engine.inference.bootstrap import mean_interval, sharpe_differences
@@ -38,17 +38,20 @@ class History:
     Parameters
     ----------
     returns : float64 array of shape (t, k)
-        Daily returns of every configuration tried on this zone before, on days they share.
+        Daily returns of every other configuration tried on these days.
     others : int
-        Configurations tried on this market that left no returns here: other zones, failed, pruned, and
-        the variants scored in training.
+        Configurations tried on this market that left no returns on these days: other zones, other spans,
+        and the candidates of trainings.
     looks : int
-        How often the sealed zone of this bundle was looked at.
+        How often the sealed zone of this market's drafts was looked at.
+    fresh : bool
+        Whether the ledger begins with this comparison: what was tried before it is not known.
     """
 
     returns: Floats = field(default_factory=lambda: np.empty((0, 0)))
     others: int = 0
     looks: int = 0
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class Judgement:
         Under harder terms.
     target_first : Score
         If the target came first in every ambiguous bar.
+    gross : Score
+        Without any cost: its result per trade is the round trip the strategy can pay.
     verdict : Verdict
         In words.
     """
@@ -100,6 +105,7 @@ class Judgement:
     stability: Stability
     stress: tuple[Stress, ...]
     target_first: Score
+    gross: Score
     verdict: Verdict
 
 
@@ -123,10 +129,12 @@ class Judged:
         What the ledger counts, this comparison included.
     looks : int
         Looks at the sealed zone.
+    fresh : bool
+        Whether the ledger begins with this comparison.
     overfit : Overfit
         Probability that choosing among the trials was worth nothing.
     beats_cash, beats_hold : Superiority
-        Whether the best strategy beats doing nothing, and holding, after counting all of them.
+        Whether the best of all trials on these days beats doing nothing, and holding.
     forecast : Forecast or None
         What the predictor knew on these bars.
     gates : tuple of GateWorth
@@ -140,6 +148,7 @@ class Judged:
     wins: Mapping[str, WinRate]
     trials: Trials
     looks: int
+    fresh: bool
     overfit: Overfit
     beats_cash: Superiority
     beats_hold: Superiority
@@ -186,7 +195,9 @@ def judge(
         if row.kind in kinds:
             against = {names[j]: found[i, j] for j in range(len(rows)) if j != i}
             record = assess(daily[:, i], bars.days_per_year, trials)
-            judged.append(_judge_one(row, comparison, record, wins[row.name], against, (overfit, forecast, roles)))
+            judged.append(
+                _judge_one(row, comparison, record, wins[row.name], against, (overfit, forecast, roles, history.looks))
+            )
     hold = daily[:, names.index(HOLD)] if HOLD in names else 0.0
     return Judged(
         comparison=comparison,
@@ -197,20 +208,18 @@ def judge(
         wins=wins,
         trials=trials,
         looks=history.looks,
+        fresh=history.fresh,
         overfit=overfit,
-        beats_cash=superiority(daily[:, tried]),
-        beats_hold=superiority(daily[:, tried], hold),
+        beats_cash=superiority(pool),
+        beats_hold=superiority(pool, hold),
         forecast=forecast,
         gates=gate_worths(comparison, {(names[i], names[j]): d for (i, j), d in found.items() if j >= 0}),
     )
 
 
 def _pool(own: Floats, ledger: Floats) -> Floats:
-    """Return the daily returns of all trials; the ledger's join only where they cover the same days."""
-    if ledger.shape[0] != own.shape[0] or ledger.shape[1] == 0:
-        return own
-    new = [j for j in range(own.shape[1]) if not (ledger == own[:, j : j + 1]).all(axis=0).any()]
-    return np.concatenate((ledger, own[:, new]), axis=1)
+    """Return the daily returns of all trials on these days."""
+    return np.concatenate((own, ledger), axis=1) if ledger.shape[0] == own.shape[0] else own
 
 
 def win_of(row: Row, comparison: Comparison) -> WinRate:
@@ -230,10 +239,10 @@ def _judge_one(
     record: Assessment,
     win: WinRate,
     against: Mapping[str, Interval],
-    rest: tuple[Overfit, Forecast | None, tuple[str, ...]],
+    rest: tuple[Overfit, Forecast | None, tuple[str, ...], int],
 ) -> Judgement:
     assert row.signals is not None
-    overfit, forecast, roles = rest
+    overfit, forecast, roles, looks = rest
     bars, rules = comparison.bars, comparison.rules
     harder = tuple(stresses(bars, row.signals, rules))
     luck = luck_of(row, comparison)
@@ -248,16 +257,27 @@ def _judge_one(
         stability=stability(row.result, row.signals, roles),
         stress=harder,
         target_first=target_first(bars, row.signals, rules),
-        verdict=verdict_of(row, record, overfit, against.get(HOLD), None if luck is None else luck.by_return, forecast),
+        gross=free_of_cost(bars, row.signals, rules),
+        verdict=verdict_of(
+            row,
+            Grounds(
+                record,
+                overfit,
+                against.get(HOLD),
+                None if luck is None else luck.by_return,
+                forecast,
+                comparison.zone,
+                looks,
+            ),
+        ),
     )
 
 
 def luck_of(row: Row, comparison: Comparison) -> Luck | None:
     """Return a strategy's place among random entries with its own count, sides, barriers and costs."""
     trades = row.result.trades
-    count = (len(trades), int(np.count_nonzero(trades["side"] < 0)))
     assert row.signals is not None
-    drawn = random_entries(comparison.bars, row.signals.atr, comparison.rules, count)
+    drawn = random_entries(comparison.bars, row.signals.atr, comparison.rules, trades)
     if drawn is None or row.score.total_return is None:
         return None
     by_sharpe = None if row.score.sharpe is None else drawn.percentile("sharpe", row.score.sharpe)

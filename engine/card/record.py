@@ -19,6 +19,7 @@ def as_dict(judged: Judged) -> dict[str, Any]:
         "ranking": list(judged.ranking),
         "trials": asdict(judged.trials),
         "looks": judged.looks,
+        "fresh_ledger": judged.fresh,
         "overfit": asdict(judged.overfit),
         "spa": {"cash": judged.beats_cash.p_value, "hold": judged.beats_hold.p_value},
         "forecast": _forecast(judged),

@@ -88,6 +88,11 @@ def target_first(bars: Bars, signals: Signals, rules: Rules) -> Score:
     return _run(bars, signals, replace(rules, fills=rules.fills._replace(stop_first=False, high_first=False)))
 
 
+def free_of_cost(bars: Bars, signals: Signals, rules: Rules) -> Score:
+    """Return the figures of the same wishes where nothing costs anything."""
+    return _run(bars, signals, with_costs(rules, 0.0))
+
+
 def cost_curve(bars: Bars, signals: Signals, rules: Rules) -> list[Score]:
     """Return the figures at each of `COST_MULTIPLES` of the assumed costs."""
     return [_run(bars, signals, with_costs(rules, multiple)) for multiple in COST_MULTIPLES]

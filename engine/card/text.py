@@ -77,10 +77,11 @@ def _sample(judged: Judged, one: Judgement) -> str:
 def _costs(judged: Judged, one: Judgement) -> str:
     rules, score = judged.comparison.rules, one.row.score
     paid = score.fees_paid / rules.cash
-    gap = None if score.expectancy_bp is None else score.expectancy_bp + 1e4 * rules.round_trip
+    edge, net = one.gross.expectancy_bp, score.expectancy_bp
+    cost = None if edge is None or net is None else edge - net
     return (
-        f"{score.trades} x {rules.round_trip * 1e4:.1f} bp; fees {paid:.1%} of the starting equity;"
-        f" pays for itself up to {number(gap, '.1f')} bp a round trip"
+        f"{score.trades} trades at {number(cost, '.1f')} bp each, fees {paid:.1%} of the starting equity;"
+        f" without any cost a trade earns {number(edge, '+.1f')} bp: the round trip it can pay"
     )
 
 
@@ -115,8 +116,9 @@ def _sharpe(one: Judgement) -> str:
 def _selection(judged: Judged, one: Judgement) -> str:
     deflated, overfit = one.assessment.deflated, judged.overfit
     looks = f"; test zone looked at {judged.looks} times" if judged.looks else ""
+    since = " (which begins here)" if judged.fresh else ""
     return (
-        f"{deflated.trials} trials in the ledger, {deflated.effective_trials:.1f} different;"
+        f"{deflated.trials} trials in the ledger{since}, {deflated.effective_trials:.1f} different;"
         f" best of them by luck {number(one.assessment.luck)}; DSR {number(deflated.value)};"
         f" PBO {number(overfit.pbo)}; SPA p vs cash {number(judged.beats_cash.p_value)},"
         f" vs hold {number(judged.beats_hold.p_value)}{looks}"
@@ -134,7 +136,9 @@ def _controls(judged: Judged, one: Judgement) -> str:
             parts.append(f"without {worth.gate} {number(worth.difference.value, '+.2f')} {span(worth.difference)}")
     if one.luck is not None:
         draws = len(one.luck.draws.total_return)
-        parts.append(f"{draws} random entries: percentile {one.luck.by_return * 100:.1f} by return")
+        fitted = one.luck.draws.share_placed
+        crowded = f" (draws place {fitted:.0%} of the trades)" if fitted < 0.995 else ""
+        parts.append(f"{draws} random entries: percentile {one.luck.by_return * 100:.1f} by return{crowded}")
     return "; ".join(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.card.forecasts import Forecast
 from engine.compare import Row
@@ -42,51 +43,78 @@ class Verdict:
         return f"{self.word} ({'; '.join(why)})" if why else self.word
 
 
-def verdict_of(
-    row: Row,
-    record: Assessment,
-    overfit: Overfit,
-    over_hold: Interval | None,
-    luck: float | None,
-    forecast: Forecast | None,
-) -> Verdict:
+class Grounds(NamedTuple):
+    """What a verdict rests on besides the row itself.
+
+    Parameters
+    ----------
+    record : Assessment
+        The daily record.
+    overfit : Overfit
+        Of all trials on these days.
+    over_hold : Interval or None
+        Sharpe difference to buy and hold.
+    luck : float or None
+        Share of random entries that did worse.
+    forecast : Forecast or None
+        What the predictor knew.
+    zone : str
+        Where it was judged; only the test zone was never part of a choice.
+    looks : int
+        How often the sealed zone was looked at: after the first look it is one more validation zone.
+    """
+
+    record: Assessment
+    overfit: Overfit
+    over_hold: Interval | None
+    luck: float | None
+    forecast: Forecast | None
+    zone: str = "test"
+    looks: int = 0
+
+
+def verdict_of(row: Row, grounds: Grounds) -> Verdict:
     """Return the verdict on one strategy.
 
-    The word *proven* needs all of: a deflated Sharpe ratio of 0.95, a probability of overfitting of at most
-    0.2, 100 trades, an interval above buy and hold, a place above 95 % of random entries, bars that no
-    part of the bundle was fitted on, and no leak alarm.
+    The word *proven* needs all of: the test zone at its first look, a deflated Sharpe ratio of 0.95, a probability
+    of overfitting of at most 0.2, 100 trades, an interval above buy and hold, a place above 95 % of random entries,
+    bars that no part of the bundle was fitted on, and no leak alarm.
     """
-    alarms = alarms_of(row, forecast)
+    alarms = alarms_of(row, grounds.forecast)
     if row.in_sample > 0:
         return Verdict(IN_SAMPLE, (f"parts of the bundle were fitted on {row.in_sample:.0%} of these bars",), alarms)
     if row.score.trades == 0:
         return Verdict(NO_TRADES, ("nothing can be known",))
-    reasons = _doubts(row, record, overfit, over_hold, luck)
+    reasons = _doubts(row, grounds)
     if alarms:
         return Verdict(ALARM, reasons, alarms)
     if row.score.trades < FEW_TRADES:
         return Verdict(TOO_FEW, reasons)
-    high = record.sharpe.high
+    high = grounds.record.sharpe.high
     if high is not None and high < 0:
         return Verdict(LOSES, reasons)
     return Verdict(NOT_PROVEN if reasons else PROVEN, reasons)
 
 
-def _doubts(
-    row: Row, record: Assessment, overfit: Overfit, over_hold: Interval | None, luck: float | None
-) -> tuple[str, ...]:
+def _doubts(row: Row, grounds: Grounds) -> tuple[str, ...]:
     found, trades = [], row.score.trades
     if trades < SOME_TRADES:
         found.append(f"{trades} trades of {SOME_TRADES} needed")
-    dsr = record.deflated.value
+    dsr = grounds.record.deflated.value
     if dsr is None or dsr < SURE:
         found.append(f"DSR {'unknown' if dsr is None else f'{dsr:.2f}'} < {SURE}")
-    if overfit.pbo is None or overfit.pbo > OVERFIT:
-        found.append(f"PBO {'unknown' if overfit.pbo is None else f'{overfit.pbo:.2f}'} > {OVERFIT}")
+    pbo = grounds.overfit.pbo
+    if pbo is None or pbo > OVERFIT:
+        found.append(f"PBO {'unknown' if pbo is None else f'{pbo:.2f}'} > {OVERFIT}")
+    over_hold, luck = grounds.over_hold, grounds.luck
     if over_hold is None or over_hold.low is None or over_hold.low <= 0:
         found.append("not better than buy and hold")
     if luck is None or luck < SURE:
         found.append("random entries do as well" if luck is None else f"random entries: percentile {luck * 100:.0f}")
+    if grounds.zone != "test":
+        found.append(f"zone {grounds.zone} took part in choices: only the test zone can prove")
+    if grounds.looks > 1:
+        found.append(f"the test zone was looked at {grounds.looks} times")
     return tuple(found)
 
 

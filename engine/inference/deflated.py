@@ -139,22 +139,32 @@ def effective_trials(returns: Floats) -> float:
     >>> effective_trials(np.column_stack([[0.1, 0.2, 0.4, 0.1]] * 3))
     1.0
     """
-    values = moving(np.asarray(returns, dtype=np.float64))
+    values = distinct(np.asarray(returns, dtype=np.float64))
     if values.shape[1] < 2:
         return 1.0
-    standard = values - values.mean(axis=0)
-    standard /= np.sqrt((standard * standard).sum(axis=0))
-    correlation = standard.T @ standard
+    standard = _standardised(values)
+    wide = values.shape[1] > len(values)
+    share = np.linalg.eigvalsh(standard @ standard.T if wide else standard.T @ standard) / values.shape[1]
+    share = share[share > 1e-12]
+    return float(np.clip(np.exp(-np.sum(share * np.log(share))), 1.0, values.shape[1]))
+
+
+def distinct(returns: Floats) -> Floats:
+    """Return the columns that move, without those correlated above 0.9 with one before them."""
+    values = moving(returns)
+    if values.shape[1] < 2:
+        return values
+    correlation = _standardised(values).T @ _standardised(values)
     kept = [0]
     for j in range(1, len(correlation)):
         if correlation[j, kept].max() <= COPY:
             kept.append(j)
-    standard = standard[:, kept]
-    wide = len(kept) > len(standard)
-    gram = standard @ standard.T if wide else correlation[np.ix_(kept, kept)]
-    share = np.linalg.eigvalsh(gram) / len(kept)
-    share = share[share > 1e-12]
-    return float(np.clip(np.exp(-np.sum(share * np.log(share))), 1.0, len(kept)))
+    return values[:, kept]
+
+
+def _standardised(values: Floats) -> Floats:
+    centred = values - values.mean(axis=0)
+    return np.asarray(centred / np.sqrt((centred * centred).sum(axis=0)))
 
 
 def moving(returns: Floats) -> Floats:
@@ -178,7 +188,7 @@ def trials_of(returns: Floats, others: int = 0) -> Trials:
     8
     """
     values = np.asarray(returns, dtype=np.float64)
-    alive = moving(values)
+    alive = distinct(values)  # copies of one idea would shrink the spread, and with it the bar
     variance = None
     if alive.shape[1] >= 2:
         variance = float((alive.mean(axis=0) / alive.std(axis=0, ddof=1)).var(ddof=1))

@@ -87,7 +87,7 @@ def _header(judged: Judged) -> dict[str, Any]:
         "trials": judged.trials.count,
         "verdicts": [_verdict(one) for one in judged.profiles],
     }
-    if not record.get("bundle", {}).get("released", True):
+    if judged.looks:  # they stay counted once the bundle is released
         header["looks"] = judged.looks
     if header["in_sample"] and "fence" in record.get("bundle", {}):
         header["in_sample_until"] = _seconds(np.datetime64(record["bundle"]["fence"], "s"))
@@ -164,14 +164,13 @@ def _costs(judged: Judged) -> dict[str, Any]:
     for one in judged.profiles:
         assert one.row.signals is not None
         scores = cost_curve(judged.comparison.bars, one.row.signals, rules)
-        earned = one.row.score.expectancy_bp
         curves.append(
             {
                 "name": one.row.name,
                 "net_return": [s.total_return for s in scores],
                 "sharpe": [s.sharpe for s in scores],
                 "expectancy_bp": [s.expectancy_bp for s in scores],
-                "break_even_bp": None if earned is None else earned + 1e4 * rules.round_trip,
+                "break_even_bp": one.gross.expectancy_bp,
             }
         )
     return {"multiple": list(COST_MULTIPLES), "round_trip_bp": rules.round_trip * 1e4, "curves": curves}

@@ -135,6 +135,8 @@ def believed(judged: Judged) -> list[str]:
     lines = [f"{one.row.name}: {one.verdict.sentence}" for one in judged.profiles]
     if judged.ranking:
         lines.append(f"ranked by the lower bound of the difference to holding: {', '.join(judged.ranking)}")
+    if judged.fresh:
+        lines.append("the trial ledger begins here: what was tried on this market before is not counted")
     if any(row.in_sample > 0 for row in rows):
         lines.append("* IN-SAMPLE: parts of this bundle were fitted on these bars; the figures prove nothing.")
     ambiguous = [row.score.ambiguous_share for row in rows if row.kind == PROFILE and row.score.ambiguous_share]
