@@ -1,0 +1,132 @@
+"""A sweep as a terminal shows it: the best combos, the ground they stand on, a heat map, and what it all means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.bars import Floats, format_time
+from engine.inference.winrate import FEW_TRADES
+from engine.report.terminal import console, number
+from engine.sweep.record import Swept, row_of
+from engine.sweep.result import Place, SweepResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+AXES = ("threshold", "k_up", "k_down", "hold")
+NAMES = {"threshold": "confidence", "k_up": "target (ATR)", "k_down": "stop (ATR)", "hold": "hold (bars)"}
+MOST_ROWS, MOST_COLUMNS = 20, 12  # of a heat map in a terminal
+HEADS = (
+    "confidence", "target", "stop", "hold", "trades", "return", "Sharpe", "max DD", "win", "bp/trade", "near: median",
+    "worst",
+)  # fmt: skip
+
+
+def print_swept(swept: Swept, top: int = 10) -> None:
+    """Print a sweep: what was asked, the best combos, a heat map around the best, and what choosing it is worth."""
+    screen, found = console(), swept.found
+    for line in headlines(swept):
+        screen.print(line, soft_wrap=True)
+    if swept.selection is None:
+        screen.print("no combo made a trade: lower the thresholds or take fewer gates")
+        return
+    screen.print(top_table(swept, top))
+    heat = heat_map(found, swept.selection.best)
+    if heat is not None:
+        screen.print(heat)
+    for line in (*swept.selection.sentences, *swept.notes):
+        screen.print(line, soft_wrap=True)
+
+
+def headlines(swept: Swept) -> list[str]:
+    """Return the lines above the table."""
+    found, bundle = swept.found, swept.about["bundle"]
+    bars, rules, grid = found.bars, found.rules, found.grid
+    spans = (f"{len(getattr(grid, axis))} x {NAMES[axis]} {_span(getattr(grid, axis))}" for axis in AXES)
+    return [
+        f"{bundle['name']} ({bundle['predictor']}) on {bars.symbol} {bars.timeframe}, zone {swept.zone}:"
+        f" {format_time(bars.open_time[0])} .. {format_time(bars.open_time[-1])}, {len(bars)} bars",
+        f"{len(found):,} combos: {', '.join(spans)}; gates: {swept.gates}",
+        f"costs per side: fee {rules.fee:.2%} (maker {rules.maker_fee:.2%}), slippage {rules.slippage:.2%};"
+        f" exposure {rules.exposure:.0%}; confidence by {swept.about['confidence']}",
+    ]
+
+
+def top_table(swept: Swept, count: int) -> Table:
+    """Return the table of the best combos, each with its neighbours; those with too few trades are dimmed."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for head in HEADS:
+        table.add_column(head, justify="right", no_wrap=True)
+    for place in swept.top(count):
+        row = row_of(swept.found, place)
+        table.add_row(
+            *(f"{row[axis]:g}" for axis in AXES),
+            f"{row['trades']}",
+            number(row["total_return"], "+.1%"),
+            number(row["sharpe"], "+.2f"),
+            number(row["max_drawdown"], ".1%"),
+            number(row["win_rate"], ".0%"),
+            number(row["expectancy_bp"], "+.1f"),
+            number(row["neighbours"]["median"], "+.2f"),
+            number(row["neighbours"]["worst"], "+.2f"),
+            style="dim" if row["trades"] < FEW_TRADES else None,
+        )
+    return table
+
+
+def heat_map(found: SweepResult, best: Place) -> Table | None:
+    """Return the Sharpe ratios by threshold and the longest other axis through the best combo, best in brackets."""
+    from rich.table import Table
+
+    rest = sorted((1, 3, 2), key=lambda axis: -found.grid.shape[axis])
+    first, second = (0, rest[0]) if found.grid.shape[0] > 1 else (rest[0], rest[1])
+    if found.grid.shape[first] == 1:
+        return None
+    held = [f"{NAMES[AXES[i]]} {found.combo(best)[i]:g}" for i in range(4) if i not in (first, second)]
+    table = Table(box=None, padding=(0, 0), title=f"Sharpe ratio at {', '.join(held)}", title_justify="left")
+    rows, columns = _thinned(found, first, best, MOST_ROWS), _thinned(found, second, best, MOST_COLUMNS)
+    table.add_column(f"{NAMES[AXES[first]]} ", justify="right", no_wrap=True)
+    for j in columns:
+        table.add_column(f" {getattr(found.grid, AXES[second])[j]:g} ", justify="right", no_wrap=True)
+    scale = float(np.nanmax(np.abs(found.sharpe), initial=1e-9, where=np.isfinite(found.sharpe)))
+    for i in rows:
+        cells = []
+        for j in columns:
+            place = list(best)
+            place[first], place[second] = i, j
+            cells.append(_cell(found.sharpe, tuple(place), best, scale))
+        table.add_row(f"{getattr(found.grid, AXES[first])[i]:g} ", *cells)
+    table.caption = f"columns: {NAMES[AXES[second]]}"
+    table.caption_justify = "left"
+    return table
+
+
+def _thinned(found: SweepResult, axis: int, best: Place, most: int) -> list[int]:
+    """Return at most so many places of an axis, evenly, the best one's among them."""
+    size = found.grid.shape[axis]
+    if size <= most:
+        return list(range(size))
+    step = -(-size // most)
+    return list(range(best[axis] % step, size, step))
+
+
+def _cell(sharpe: Floats, place: Place, best: Place, scale: float) -> Text:
+    """Return a cell in green where a combo earned, in red where it lost."""
+    from rich.text import Text
+
+    value = float(sharpe[place])
+    if not np.isfinite(value):
+        return Text("    -   ", style="dim")
+    text = f"[{value:+.2f}]" if place == best else f" {value:+.2f} "
+    strength = int(30 + 110 * min(1.0, abs(value) / scale))
+    return Text(f" {text}", style=f"white on rgb({'0' if value >= 0 else strength},{strength if value >= 0 else 0},0)")
+
+
+def _span(values: tuple[float, ...]) -> str:
+    return f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g}..{values[-1]:g}"
