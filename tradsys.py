@@ -147,14 +147,16 @@ def explain(
     zone: ZoneName = "test",
     unseal: Unseal = None,
     as_json: AsJson = False,
+    ledger: LedgerFile = None,
     data: DataFolder = Path("data"),
 ) -> None:
     """Show the evidence behind a decision, every gate's verdict, and what became of it."""
     from engine.report.explained import print_explained
-    from strategies.explaining import explain_bundle
+    from live.clock import stamp
+    from strategies.explaining import Look, explain_bundle
 
-    asked = (at, trade, vetoes)
-    print_explained(explain_bundle(bundle, profile, bars, data, zone, unseal, asked), as_json)
+    look = Look(unseal, data / "trials.db" if ledger is None else ledger, stamp()) if unseal else None
+    print_explained(explain_bundle(bundle, profile, bars, data, zone, look, (at, trade, vetoes)), as_json)
 
 
 def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, kinds=("profile",)):  # type: ignore[no-untyped-def]

@@ -137,13 +137,29 @@ def replay_file(
     Raises
     ------
     SettingsError, UsageError, ModelMismatch, DataError
-        See `replay`.
+        See `replay`; also if the bundle is a draft and the bars reach into its sealed test zone.
     """
     settings = read_settings(env_file)
-    return replay(settings if ledger is None else replace(settings, ledger=ledger), bars, progress)
+    return _shown(settings if ledger is None else replace(settings, ledger=ledger), bars, progress)
 
 
-def replay(settings: Settings, bars: Bars, progress: Progress | None = None) -> ReplayReport:
+def _shown(settings: Settings, bars: Bars, progress: Progress | None) -> ReplayReport:
+    """A replay whose trades and equity somebody sees: not over the sealed bars of a draft."""
+    from models.bundle import load_bundle
+
+    bundle = load_bundle(settings.bundle)
+    if bundle.manifest.sealed(bars).any():
+        raise SettingsError(
+            f"BOT_BUNDLE {bundle.manifest.name} is a draft and these bars reach into its sealed test zone (from"
+            f" {format_time(bundle.manifest.zones.test[0])}): release it first (tradsys release) or end the recording"
+            " before"
+        )
+    return replay(settings, bars, progress, bundle)
+
+
+def replay(
+    settings: Settings, bars: Bars, progress: Progress | None = None, bundle: Bundle | None = None
+) -> ReplayReport:
     """Run the bot over recorded bars, from where its ledger ends, and hold the ledger against the backtest.
 
     Parameters
@@ -154,6 +170,8 @@ def replay(settings: Settings, bars: Bars, progress: Progress | None = None) -> 
         The recording; bars before ``replay_from`` warm up.
     progress : callable, optional
         Called about twice a second with a `Pace`.
+    bundle : Bundle, optional
+        The settings' bundle, if it is open already.
 
     Raises
     ------
@@ -165,7 +183,7 @@ def replay(settings: Settings, bars: Bars, progress: Progress | None = None) -> 
     from models.bundle import load_bundle
     from strategies import make_strategy
 
-    bundle = load_bundle(settings.bundle)
+    bundle = bundle or load_bundle(settings.bundle)
     strategy = make_strategy(settings.profile, bundle, settings.confidence)
     rules, first = _rules(settings, bundle), _first_row(settings, bars)
     identity = Identity(
@@ -256,6 +274,8 @@ def run_live(what: str | None, env_file: Path | None, data_root: Path) -> None:
     ------
     UsageError
         If no recorded bars are named.
+    SettingsError
+        If they are sealed; further see `replay`.
     DataError
         If the backtest does not agree with what the bot did.
     """
@@ -266,7 +286,7 @@ def run_live(what: str | None, env_file: Path | None, data_root: Path) -> None:
         raise UsageError(
             "name recorded bars with --replay, such as --replay nasdaq-1d; other modes are not available yet"
         )
-    report = replay(settings, find_bars(what, data_root), _show if sys.stderr.isatty() else None)
+    report = _shown(settings, find_bars(what, data_root), _show if sys.stderr.isatty() else None)
     sys.stderr.write("\r\033[K" if sys.stderr.isatty() else "")
     sys.stdout.write(f"{report}\n")
     if not report.agrees:

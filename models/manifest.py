@@ -164,6 +164,10 @@ class Manifest:
         """Return which bars lie at or before the fence, shape (n,)."""
         return np.asarray(bars.open_time <= self.fence)
 
+    def sealed(self, bars: Bars) -> NDArray[np.bool_]:
+        """Return which bars nobody may see a result on yet, shape (n,): a draft's test zone and all after it."""
+        return np.asarray(bars.open_time >= self.zones.test[0]) & (not self.released)
+
     def to_json(self) -> bytes:
         """Return the bytes of ``manifest.json``; times and numbers of any library are accepted."""
         page = asdict(self)

@@ -13,7 +13,7 @@ from engine.features import FEATURES
 from engine.inference.bootstrap import mean_interval
 from engine.inference.interval import Draws, Interval
 from engine.rules import Rules
-from engine.signals import FIRST_VETO, Signals
+from engine.signals import FIRST_VETO, Evidence, Signals
 from models.bundle import Bundle
 from strategies.base import ThresholdStrategy
 
@@ -55,6 +55,10 @@ class Explanation:
         Open time of the bar decided on; the decision was made at its close.
     close, atr : float
         Price and average true range at that close.
+    in_sample : bool
+        Whether some part of the models that spoke was fitted on this bar.
+    recorded : bool
+        Whether the walk-forward's recorded evidence spoke, and not the served models.
     wish : int
         1 long, -1 short, 0 nothing.
     why : str
@@ -66,11 +70,12 @@ class Explanation:
     audit : float or None
         The auditor's probability that the trade earns more than its costs.
     contributions : tuple of (str, float, float)
-        The auditor's inputs with the largest contribution to its log-odds: name, value, contribution.
+        The auditor's inputs with the largest contribution to its log-odds: name, value, contribution;
+        empty where recorded, because they are not.
     gates : dict of str to bool
         Each gate's verdict.
     features : dict of str to float
-        What the predictor saw on the last bar.
+        What the predictor saw on the last bar; empty where recorded.
     outcome : Outcome or None
         What a trade to the lean side became or would have become; None if the bars end first.
     """
@@ -78,6 +83,8 @@ class Explanation:
     time: str
     close: float
     atr: float | None
+    in_sample: bool
+    recorded: bool
     wish: int
     why: str
     p: float | None
@@ -110,7 +117,9 @@ class Vetoes:
     mean: Interval
 
 
-def explain(strategy: ThresholdStrategy, bundle: Bundle, bars: Bars, rules: Rules, row: int) -> Explanation:
+def explain(
+    strategy: ThresholdStrategy, bundle: Bundle, bars: Bars, rules: Rules, row: int, recorded: Evidence | None = None
+) -> Explanation:
     """Return everything behind the decision at the close of one bar.
 
     Parameters
@@ -125,19 +134,26 @@ def explain(strategy: ThresholdStrategy, bundle: Bundle, bars: Bars, rules: Rule
         Barriers and costs of the outcome.
     row : int
         The bar.
+    recorded : Evidence, optional
+        The walk-forward's, one row per bar: it speaks instead of the bundle's models.
     """
     first = max(0, row - strategy.memory + 1)
     known = bars[first : row + 1]
-    signals = strategy.signals(known, since=len(known) - 1)
+    if recorded is None:
+        signals = strategy.signals(known, since=len(known) - 1)[-1:]
+        reasons, names = bundle.audit_reasons(known), bundle.manifest.feature_names
+    else:
+        signals, reasons, names = strategy.signals_from(recorded[row : row + 1]), [], ()
     evidence = signals.evidence
     assert evidence is not None
-    reasons = bundle.audit_reasons(known)
     return Explanation(
         time=format_time(bars.open_time[row]),
         close=float(bars.close[row]),
         atr=_known(signals.atr[-1]),
+        in_sample=recorded is None and bool(bundle.in_sample(known[-1:])[0]),
+        recorded=recorded is not None,
         wish=int(signals.side[-1]),
-        why=signals.why(len(known) - 1),
+        why=signals.why(0),
         p=_known(evidence.probability[-1]),
         confidence=_known(signals.confidence[-1]),
         threshold=strategy.threshold,
@@ -149,7 +165,7 @@ def explain(strategy: ThresholdStrategy, bundle: Bundle, bars: Bars, rules: Rule
         audit=_known(evidence.audit[-1]),
         contributions=tuple((reason.name, reason.value, reason.added) for reason in reasons[:TOP]),
         gates={name: bool(verdict[-1]) for name, verdict in signals.gates.items()},
-        features={name: _known(FEATURES[name].compute(known)[-1]) for name in bundle.manifest.feature_names},
+        features={name: _known(FEATURES[name].compute(known)[-1]) for name in names},
         outcome=outcome_of(bars, rules, row, int(evidence.lean[-1]), float(signals.atr[-1])),
     )
 

@@ -230,6 +230,12 @@ def is_sealed(bundle: Bundle, zone: str) -> bool:
     return zone in ("test", "all") and not bundle.manifest.released
 
 
+def seal_key(bundle: Bundle) -> str:
+    """Return what looks are counted by: a market's sealed bars, the same for every retraining on them."""
+    market = bundle.manifest.market
+    return f"{market.symbol} {market.timeframe} test from {format_time(bundle.manifest.zones.test[0])}"
+
+
 def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:
     """Return what a comparison's record says about its bundle and data."""
     fingerprint = bars.fingerprint()
@@ -238,10 +244,12 @@ def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:
             "name": bundle.manifest.name,
             "hash": bundle.hash,
             "predictor_hash": bundle.predictor_hash,
+            "seal": seal_key(bundle),
             "predictor": bundle.manifest.predictor["kind"],
             "fence": format_time(bundle.manifest.fence),
             "released": bundle.manifest.released,
             "trials": bundle.manifest.trials,
+            "vertical": bundle.manifest.barriers["vertical"],
             "regimes": list(bundle.regime_model.roles),
         },
         "data": {"fingerprint": fingerprint, "as_trained": fingerprint == bundle.manifest.data["fingerprint"]},

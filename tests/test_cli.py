@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
 import tradsys
+from engine.bars import format_time
 from engine.synthetic import random_bars
+from models.bundle import load_bundle
+from models.folder import write_bundle
 from tests.bundles import make_bundle
 
 BARS = random_bars(4000, seed=11)
@@ -77,6 +81,12 @@ def test_cards_are_printed_on_demand(run, bundle, csv):
         (("compare", "BUNDLE", "--bars", "CSV", "--exposure", "1.5"), "exposure must be above 0"),
         (("compare", "BUNDLE", "--bars", "CSV", "--confidence", "rnk"), "unknown confidence mode 'rnk'"),
         (("compare", "BUNDLE", "--bars", "nasdaq-1d"), "was trained on 1h bars"),
+        (("explain", "BUNDLE", "--bars", "CSV"), "ask for one thing: --at TIME, --trade N or --vetoes"),
+        (("explain", "BUNDLE", "--bars", "CSV", "--trade", "1", "--vetoes"), "ask for one thing"),
+        (("explain", "BUNDLE", "--bars", "CSV", "--at", "1999-01-01"), "lies outside these bars"),
+        (("explain", "BUNDLE", "--bars", "CSV", "--trade", "100000"), "--trade must be in 1.."),
+        (("explain", "BUNDLE", "--bars", "CSV", "--vetoes", "--zone", "tset"), "did you mean 'test'"),
+        (("explain", "BUNDLE", "--bars", "CSV", "--vetoes", "--profile", "snipe"), "sniper"),
         (("data", "check", "nowhere.csv"), "nowhere.csv"),
         (("data", "import", "nowhere.csv"), "nowhere.csv"),
         (("train", "mine"), "name the bars to train mine on"),
@@ -97,7 +107,9 @@ def test_usage_errors_exit_with_2(run):
     assert run("no-such-verb")[0] == 2
 
 
-@pytest.mark.parametrize("verb", ["compare", "train", "verify", "live", "data import", "data check", "data list"])
+@pytest.mark.parametrize(
+    "verb", ["compare", "explain", "train", "verify", "live", "data import", "data check", "data list"]
+)
 def test_every_verb_has_help_with_an_example(run, verb):
     code, out, _ = run(*verb.split(), "--help")
     assert code == 0
@@ -134,3 +146,44 @@ def test_verify_passes_and_a_damaged_bundle_fails_it(run, bundle, csv, tmp_path)
     code, out, _ = run("verify", damaged, "--bars", csv, "--json")
     assert code == 1
     assert "auditor.json" in json.loads(out)["checks"][0]["failure"]
+
+
+@pytest.fixture(scope="module")
+def draft(bundle, tmp_path_factory):
+    manifest = replace(load_bundle(bundle).manifest, released=False)
+    files = {name: (bundle / name).read_bytes() for name in manifest.files}
+    return write_bundle(tmp_path_factory.mktemp("drafts") / "toy", manifest, files)
+
+
+def test_an_explanation_shows_evidence_gates_and_outcome_and_whether_it_is_in_sample(run, bundle, csv):
+    code, out, _ = run("explain", bundle, "--bars", csv, "--trade", "1", "--zone", "oos")
+    assert (code, "recorded by the walk-forward" in out, "IN-SAMPLE" in out) == (0, True, False)
+    for part in ("predictor", "regime", "auditor", "gates", "bracket", "outcome"):
+        assert part in out
+    _, out, _ = run("explain", bundle, "--bars", csv, "--at", format_time(BARS.open_time[2000]))
+    assert "IN-SAMPLE: parts of the bundle were fitted on this bar" in out
+    _, out, _ = run("explain", bundle, "--bars", csv, "--trade", "1", "--json")
+    assert json.loads(out, parse_constant=lambda word: pytest.fail(word))["in_sample"] is False
+
+
+def test_a_look_at_a_draft_s_sealed_bar_needs_a_reason_and_every_report_counts_it(run, draft, bundle, csv, tmp_path):
+    sealed, book = format_time(BARS.open_time[-100]), tmp_path / "my.db"
+    looking = ("explain", draft, "--bars", csv, "--at", sealed, "--zone", "oos", "--ledger", book)
+    code, out, err = run(*looking)
+    assert (code, out, "is a draft" in err, book.exists()) == (2, "", True, False)
+    assert run(*looking, "--unseal", "curious")[0] == 0
+    assert run(*looking, "--unseal", "still curious")[0] == 0
+    retrained = make_bundle(tmp_path, BARS, name="retrained", seed=5)
+    for released in (bundle, retrained):
+        _, out, _ = run("compare", released, "--bars", csv, "--ledger", book, "--json")
+        assert json.loads(out)["judgement"]["looks"] == 2
+    run("compare", retrained, "--bars", csv, "--ledger", book)
+    page = (tmp_path / "reports" / "compare.html").read_text()
+    assert '"looks":2' in page.replace(" ", "")
+
+
+def test_the_bot_does_not_show_a_draft_s_sealed_bars(run, draft, csv, tmp_path):
+    (tmp_path / ".env").write_text(f"STRATEGY_PROFILE=SNIPER\nBOT_BUNDLE={draft}\nBOT_LEDGER={tmp_path / 'bot.db'}\n")
+    code, out, err = run("live", "--replay", csv)
+    assert (code, out) == (2, "")
+    assert "SettingsError: BOT_BUNDLE toy is a draft and these bars reach into its sealed test zone (from" in err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.bars import Bars
+from engine.bars import Bars, format_time
 from engine.errors import DataError, SettingsError, UsageError
 from engine.run import run
 from engine.synthetic import random_bars
@@ -243,3 +244,21 @@ def test_killed_at_random_and_stopped_politely_it_ends_as_if_nothing_had_happene
     assert report.bars == 300 - decided
     assert agree(report, settings) >= 10
     assert rows(settings.ledger, "SELECT count(*) FROM starts")[0][0] == 4
+
+
+def test_a_draft_is_not_shown_over_its_sealed_bars_and_verify_may_still_replay_them(settings, toy, tmp_path):
+    from models.folder import write_bundle
+
+    manifest = replace(load_bundle(toy).manifest, released=False)
+    files = {name: (toy / name).read_bytes() for name in manifest.files}
+    draft = write_bundle(tmp_path / "drafts" / "toy", manifest, files)
+    sealed, first = BARS.since(manifest.zones.test[0]), format_time(manifest.zones.test[0])
+    env = tmp_path / "bot.env"
+    env.write_text(f"STRATEGY_PROFILE=RECKLESS\nBOT_BUNDLE={draft}\nBOT_LEDGER={tmp_path / 'seen.db'}\n")
+    said = f"BOT_BUNDLE toy is a draft and these bars reach into its sealed test zone (from {first})"
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        replay_file(BARS[: sealed + 1], env)
+    assert not (tmp_path / "seen.db").exists()
+    assert replay_file(BARS[sealed - 30 : sealed], env).bars == 30
+    mine = replace(settings, bundle=str(draft), replay_from=BARS.open_time[sealed])
+    assert replay(mine, BARS[: sealed + 3]).bars == 3

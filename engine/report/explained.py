@@ -13,8 +13,11 @@ def explanation_lines(found: Any) -> list[str]:
     """Return an explanation (``strategies.explain.Explanation``) as lines, one question each."""
     belief = ", ".join(f"{role} {share:.0%}" for role, share in found.belief.items()) or "not known"
     gates = ", ".join(f"{gate} {'allows' if ok else 'says no'}" for gate, ok in found.gates.items()) or "none"
+    features = ", ".join(f"{name} {number(value, '.4g')}" for name, value in found.features.items())
     lines = [
         f"decided at the close of {found.time}: {SIDES[found.wish]} ({found.why})",
+        *(["  IN-SAMPLE: parts of the bundle were fitted on this bar"] if found.in_sample else []),
+        *(["  recorded by the walk-forward; contributions are not recorded"] if found.recorded else []),
         f"  price        close {found.close:,.6g}, ATR {number(found.atr, ',.6g')}",
         f"  predictor    p {number(found.p, '.4f')}, confidence {number(found.confidence, '.4f')}"
         f" of {found.threshold:g} asked",
@@ -23,7 +26,7 @@ def explanation_lines(found: Any) -> list[str]:
         *(f"               {name} = {value:.5g} adds {worth:+.4f}" for name, value, worth in found.contributions),
         f"  gates        {gates}",
         *_outcome(found),
-        "  features     " + ", ".join(f"{name} {number(value, '.4g')}" for name, value in found.features.items()),
+        *([f"  features     {features}"] if features else []),
     ]
     return lines
 
@@ -68,6 +71,10 @@ def print_explained(found: Any, as_json: bool) -> None:
     if as_json:
         screen.out(dumps(asdict(found)), highlight=False)
         return
-    lines = veto_lines(found.vetoes) if found.decision is None else explanation_lines(found.decision)
-    for line in (found.what, *(lines or ["  no gate stands in this profile's way"])):
+    if found.decision is not None:
+        lines = explanation_lines(found.decision)
+    else:
+        lines = ["  IN-SAMPLE: parts of the bundle were fitted on some of these bars"] if found.in_sample else []
+        lines += veto_lines(found.vetoes) or ["  no gate stands in this profile's way"]
+    for line in (found.what, *lines):
         screen.print(line, soft_wrap=True, markup=False)
