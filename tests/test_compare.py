@@ -317,3 +317,9 @@ def test_only_the_first_look_at_the_test_zone_can_prove(comparison, zone, looks,
     assert (
         verdict_of(golden, Grounds(record, Overfit(0.1), Interval(1.0, 0.5, 1.5), 0.99, None, zone, looks)).word == word
     )
+
+
+def test_equal_runs_have_equal_intervals_wherever_they_are_shown(judged):
+    for one in judged.profiles:
+        shown = judged.sharpes[one.row.name]
+        assert (shown.low, shown.high) == (one.assessment.sharpe.low, one.assessment.sharpe.high)

@@ -19,7 +19,7 @@ from engine.card.stress import Stress, free_of_cost, stresses, target_first
 from engine.card.verdict import Grounds, Verdict, verdict_of
 from engine.compare import CONTROL, PROFILE, Comparison, Row
 from engine.inference.assess import Assessment, assess
-from engine.inference.bootstrap import mean_interval, sharpe_differences
+from engine.inference.bootstrap import mean_interval, sharpe_differences, sharpe_interval
 from engine.inference.deflated import Trials, trials_of
 from engine.inference.interval import Interval
 from engine.inference.pbo import Overfit, backtest_overfitting
@@ -186,7 +186,7 @@ def judge(
     pool = _pool(daily[:, tried], history.returns)
     trials, overfit = trials_of(pool, history.others), backtest_overfitting(pool)
     names = [row.name for row in rows]
-    pairs = [(i, -1) for i in range(len(rows))] + [(i, j) for i in tried for j in range(len(rows)) if i != j]
+    pairs = [(i, j) for i in tried for j in range(len(rows)) if i != j]
     found = dict(zip(pairs, sharpe_differences(daily, pairs, bars.days_per_year), strict=True))
     wins = {row.name: win_of(row, comparison) for row in rows}
     forecast = forecast_of(comparison)
@@ -203,8 +203,7 @@ def judge(
         comparison=comparison,
         profiles=tuple(judged),
         ranking=_ranking(judged),
-        sharpes={name: found[i, -1] for i, name in enumerate(names)}
-        | {one.row.name: one.assessment.sharpe for one in judged},
+        sharpes={name: sharpe_interval(daily[:, i], bars.days_per_year) for i, name in enumerate(names)},
         wins=wins,
         trials=trials,
         looks=history.looks,
@@ -213,7 +212,7 @@ def judge(
         beats_cash=superiority(pool),
         beats_hold=superiority(pool, hold),
         forecast=forecast,
-        gates=gate_worths(comparison, {(names[i], names[j]): d for (i, j), d in found.items() if j >= 0}),
+        gates=gate_worths(comparison, {(names[i], names[j]): d for (i, j), d in found.items()}),
     )
 
 
