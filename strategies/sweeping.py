@@ -1,0 +1,226 @@
+"""``tradsys sweep``: from names and ranges to a sweep of a bundle, every combo of it written to the trial ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bars import Floats
+from engine.compare import terms_of
+from engine.errors import UsageError, unknown
+from engine.signals import Evidence
+from engine.sweep import Grid, SweepResult, parse_axis, sweep
+from engine.sweep.record import Swept
+from engine.sweep.selection import Kept, Tried, keep, select
+from engine.trials import NAN, OK, Trial, market_key
+from models.bundle import Bundle, load_bundle
+from strategies.base import MODES, ThresholdStrategy
+from strategies.ledgered import TRAIN, other_trials, sound_ledger
+from strategies.workbench import about, find_market, find_stretch, is_sealed
+
+SWEEP = "sweep"
+GATES = {"none": (False, False), "regime": (True, False), "auditor": (False, True), "all": (True, True)}
+MOST_COMBOS = 50_000  # each is a row of the ledger: 50,000 take some seconds and 30 MB
+THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+ATRS = "1:3:5"
+NO_DAYS: tuple[NDArray[np.int64], Floats] = (np.empty(0, np.int64), np.empty(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is swept: names, and the axes of the grid as their options are written.
+
+    Parameters
+    ----------
+    bundle : str or Path
+        A bundle's name or folder.
+    bars : str or None
+        As for ``compare``.
+    zone : str
+        Stretch to choose on; never the sealed test zone of a draft.
+    gates : str
+        none, regime, auditor or all: which stand before every combo.
+    confidence : str
+        rank or probability.
+    threshold, k_up, k_down, hold : str or None
+        A value, a list or ``FROM:TO:COUNT``; by default 10 thresholds, 1 to 3 ATRs, and half, once and twice the
+        bundle's own holding time.
+    costs : mapping of str to float
+        Fields of Rules that replace the bundle's.
+    threads : int
+        0 takes every core.
+    """
+
+    bundle: str | Path
+    bars: str | None = None
+    zone: str = "validation"
+    gates: str = "none"
+    confidence: str = "rank"
+    threshold: str | None = None
+    k_up: str | None = None
+    k_down: str | None = None
+    hold: str | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
+    threads: int = 0
+
+
+def sweep_bundle(asked: Question, data: Path, ledger: Path | None, at: str) -> Swept:
+    """Score every combo of a grid on a stretch of a bundle's market, and judge the best by all that was tried.
+
+    Parameters
+    ----------
+    asked : Question
+        Bundle, bars, zone, gates and grid.
+    data : Path
+        Folder of the stored series.
+    ledger : Path or None
+        The trial ledger; None writes nowhere, and then only the sweep itself is counted.
+    at : str
+        The time, UTC; the caller has the clock.
+
+    Raises
+    ------
+    UsageError
+        For names nobody knows, ranges that cannot be read, a sealed zone, or more combos than a ledger should hold.
+    """
+    bundle = load_bundle(asked.bundle)
+    for kind, name, known in (("gates", asked.gates, GATES), ("confidence mode", asked.confidence, MODES)):
+        if name not in known:
+            raise unknown(kind, name, known)
+    if is_sealed(bundle, asked.zone):
+        raise UsageError(
+            f"zone {asked.zone} of {bundle.manifest.name} is sealed: what is chosen on the test zone cannot be judged"
+            " on it. Sweep --zone validation or oos, release the bundle, and let the test zone judge the one you chose"
+        )
+    bars = find_market(bundle, asked.bars, data)
+    bundle.check_market(bars)
+    stretch = find_stretch(bundle, bars, asked.zone)
+    evidence = (bundle.evidence(bars) if stretch.evidence is None else stretch.evidence)[stretch.rows]
+    grid = grid_of(asked, bundle, evidence)
+    strategy = ThresholdStrategy(bundle, SWEEP, grid.threshold[0], *GATES[asked.gates], asked.confidence)
+    wishes = strategy.signals_from(evidence)
+    threads = asked.threads or os.cpu_count() or 1
+    found = sweep(bars[stretch.rows], wishes, wishes.atr, bundle.rules(**asked.costs), grid, threads=threads)
+    kept, told = keep(found, wishes, wishes.atr), about(bundle, bars, asked.confidence)
+    terms = terms_of(strategy)
+    tried = record(found, kept, (asked.zone, terms, told["bundle"]), ledger, at)
+    fitted = float(stretch.in_sample[stretch.rows].mean())
+    notes = tuple(notes_of(bundle, found, asked.zone, fitted, ledger))
+    return Swept(found, select(found, kept, tried), asked.zone, asked.gates, fitted, told, notes)
+
+
+def grid_of(asked: Question, bundle: Bundle, evidence: Evidence) -> Grid:
+    """Return the grid that options ask for.
+
+    Raises
+    ------
+    UsageError
+        Naming the option and what is allowed.
+    """
+    own = bundle.rules().hold
+    holds = sorted({max(1, own // 2), own, 2 * own})
+    axes = {
+        "threshold": parse_axis("--threshold", asked.threshold) if asked.threshold else levels(asked, evidence),
+        "k_up": parse_axis("--k-up", asked.k_up or ATRS),
+        "k_down": parse_axis("--k-down", asked.k_down or ATRS),
+        "hold": parse_axis("--hold", asked.hold) if asked.hold else holds,
+    }
+    combos = int(np.prod([len(values) for values in axes.values()], dtype=np.float64))
+    if combos > MOST_COMBOS:
+        raise UsageError(
+            f"this grid has {combos:,} combos and each is a trial to answer for; ask at most {MOST_COMBOS:,}"
+        )
+    return Grid(**axes)  # type: ignore[arg-type]
+
+
+def levels(asked: Question, evidence: Evidence) -> tuple[float, ...]:
+    """Return thresholds between the middle and the most confident of what is known here."""
+    known = evidence.probability[np.isfinite(evidence.probability)]
+    if asked.confidence == "rank" or not len(known):
+        return THRESHOLDS
+    return tuple(np.unique(np.round(np.quantile(known, THRESHOLDS), 4)).tolist())
+
+
+def record(
+    found: SweepResult,
+    kept: Kept,
+    where: tuple[str, Mapping[str, Any], Mapping[str, Any]],
+    ledger: Path | None,
+    at: str,
+) -> Tried:
+    """Write every combo to the trial ledger, and return what else was tried on this market.
+
+    The best combos and as many random ones keep their daily returns; the others are counted.
+    """
+    bundle = where[2]
+    if ledger is None:
+        return Tried(others=bundle["trials"])
+    book, market = sound_ledger(ledger), market_key(found.bars)
+    own, tried = list(trials_of_combos(found, kept, where, at)), book.trials(market)
+    known = {(trial.config_hash, trial.zone) for trial in tried}
+    fresh = [trial for trial in own if (trial.config_hash, trial.zone) not in known]
+    if fresh:
+        book.append(*fresh)
+    columns, others = other_trials(own, tried)
+    mine = {trial.config_hash for trial in own}
+    swept = {t.config_hash for t in tried if t.kind == SWEEP and not len(t.days)} - mine
+    trained = sum(t.kind == TRAIN and t.config.get("bundle") == bundle["name"] for t in tried)
+    return Tried(columns, others + max(0, bundle["trials"] - trained), min(len(swept), others))
+
+
+def trials_of_combos(
+    found: SweepResult, kept: Kept, where: tuple[str, Mapping[str, Any], Mapping[str, Any]], at: str
+) -> Iterator[Trial]:
+    """Return one trial for each combo, those with daily returns first; a combo is what `compare` would call it."""
+    zone, terms, bundle = where
+    column = {place: i for i, place in enumerate(kept.places)}
+    market, fills, sharpe = market_key(found.bars), list(found.rules.fills), found.sharpe
+    rest = (place for place in map(found.place, range(len(found))) if place not in column)
+    gates = "".join(f" +{gate}" for gate in ("regime", "auditor") if terms[gate])
+    for place in (*kept.places, *rest):
+        combo, figure = found.combo(place), float(sharpe[place])
+        barriers = {"k_up": combo.k_up, "k_down": combo.k_down, "hold": combo.hold, "fills": fills}
+        days, returns = (kept.days, kept.returns[:, column[place]]) if place in column else NO_DAYS
+        yield Trial(
+            kind=SWEEP,
+            name=f"{combo.threshold:g}{gates} +{combo.k_up:g}/-{combo.k_down:g} ATR {combo.hold} bars",
+            config={
+                "predictor": bundle["predictor_hash"],
+                "terms": {**terms, "threshold": combo.threshold},
+                "barriers": barriers,
+            },
+            data=market,
+            zone=zone,
+            status=OK if np.isfinite(figure) else NAN,
+            metric=figure if np.isfinite(figure) else None,
+            at=at,
+            days=days,
+            returns=returns,
+        )
+
+
+def notes_of(bundle: Bundle, found: SweepResult, zone: str, fitted: float, ledger: Path | None) -> Iterator[str]:
+    """Say what else a reader must know before believing a figure."""
+    if fitted > 0.0:
+        yield (
+            f"IN-SAMPLE: parts of this bundle were fitted on {fitted:.0%} of these bars: good for choosing, proof of"
+            " nothing. What is chosen has yet to be judged on bars that nobody chose on."
+        )
+    if zone in ("test", "all"):
+        yield "Chosen on the test zone: it can no longer judge what is chosen here. Choose on validation or oos."
+    own = bundle.rules()
+    yield (
+        f"The predictor learned +{own.k_up:g}/-{own.k_down:g} ATR within {own.hold} bars: at other barriers its"
+        " confidence still ranks, but is no longer the chance to win."
+    )
+    if ledger is not None:
+        yield (
+            f"All {len(found):,} combos stand in the trial ledger: every later comparison on this market is deflated"
+            " by them."
+        )
