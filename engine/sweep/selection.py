@@ -23,7 +23,8 @@ from engine.simulate import simulate
 from engine.sweep.result import Place, Plateau, SweepResult
 
 BEST, DRAWN = 50, 50  # combos whose daily returns are kept: the best, and as many at random
-PROVEN, WORTHLESS = 0.95, 0.2  # a DSR from here on is more than luck; a PBO up to here is good
+PROVEN = 0.95  # a DSR from here on is more than luck
+GOOD, HALF = 0.2, 0.5  # a PBO up to here is good; from here on the winners of one half are anybody on the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def select(found: SweepResult, kept: Kept, tried: Tried | None = None) -> Select
     ratios = found.sharpe[np.isfinite(found.sharpe)] / np.sqrt(found.bars.days_per_year)
     ideas = effective_trials(pool) + tried.others - tried.swept
     count = len(found) + pool.shape[1] - own.shape[1] + tried.others
-    trials = Trials(count, min(float(count), ideas), float(ratios.var(ddof=1)) if len(ratios) > 1 else None)
+    trials = Trials(count, min(float(count), ideas), spread(ratios))
     return Selection(
         best=best,
         few=int(found.trades[best]) < FEW_TRADES,
@@ -153,6 +154,25 @@ def select(found: SweepResult, kept: Kept, tried: Tried | None = None) -> Select
         assessment=assess(own[:, kept.places.index(best)], found.bars.days_per_year, trials),
         overfit=backtest_overfitting(pool),
     )
+
+
+def spread(ratios: Floats) -> float | None:
+    """Return the variance that luck shows among Sharpe ratios: that of the better half, about the middle of all.
+
+    Rules that trade too much lose by their costs, surely and in proportion. Counted as luck, one axis of such rules
+    would put the best that luck gives beyond any strategy on earth. Where no rule is worse than luck makes it, the
+    better half spreads as the whole does.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(1).standard_normal(100_000)
+    >>> round(spread(noise), 2), round(spread(np.minimum(noise, 9 * noise)), 2)
+    (1.0, 1.0)
+    """
+    if len(ratios) < 2:
+        return None
+    middle = float(np.median(ratios))
+    return float(np.square(ratios[ratios >= middle] - middle).mean())
 
 
 def _luck_sentence(record: Assessment) -> str:
@@ -170,15 +190,14 @@ def _choice_sentence(overfit: Overfit) -> str:
     if overfit.pbo is None:
         return f"PBO not known: {overfit.why}."
     worth = (
-        "choosing the best of them means something"
-        if overfit.pbo <= WORTHLESS
-        else "choosing the best of them is worth little"
-        if overfit.pbo < 0.5
-        else "choosing the best of them is worth nothing"
+        "choosing by such a ranking is worth nothing" if overfit.pbo >= HALF else "the ranking carries over a little"
     )
+    if overfit.pbo <= GOOD:
+        worth = "the ranking carries over: the good stay better than the bad"
     return (
         f"PBO {overfit.pbo:.2f}: in {overfit.pbo:.0%} of {overfit.halves:,} splits of the days the winner of one half"
-        f" of {overfit.trials} combos ranked in the lower half on the other; {worth}."
+        f" of {overfit.trials} combos ranked in the lower half on the other, and in {overfit.loss or 0.0:.0%} it lost"
+        f" money there; {worth}."
     )
 
 
