@@ -51,7 +51,8 @@ class Evidence:
 
     def __getitem__(self, rows: slice) -> Evidence:
         columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Evidence(**{name: None if column is None else column[rows] for name, column in columns.items()})
+        columns = {name: None if column is None else column[rows] for name, column in columns.items()}
+        return Evidence(**columns)
 
     @property
     def probability(self) -> Floats:
