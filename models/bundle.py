@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 
 from engine.bars import Bars, parse_timeframe
 from engine.errors import ModelMismatch, UsageError, unknown
-from engine.features import FEATURES, feature_lookback, feature_memory
-from engine.indicators import BLOCK
+from engine.features import FEATURES
 from engine.rules import Rules
 from engine.signals import Evidence
 from models.auditor import Auditor, feature_inputs
@@ -23,11 +21,13 @@ from models.calibration import ConfidenceTable
 from models.evidence import OOS, AuditReason, audit_reasons, compute_evidence, predict_rows, read_stored
 from models.folder import check_files, check_others, read_file, read_manifest, write_bundle
 from models.manifest import Manifest
-from models.predictor import Predictor
+from models.needs import needed_clear_bars as needed_clear_bars
+from models.needs import needed_memory as needed_memory
+from models.predictor import GRAPH, Door, Predictor, open_predictor, predictor_file
 from models.regime import RegimeModel
 
 BUNDLES = Path(__file__).parent / "bundles"
-PREDICTOR, REGIME, AUDITOR = "predictor.onnx", "regime.json", "auditor.json"
+PREDICTOR, REGIME, AUDITOR = GRAPH, "regime.json", "auditor.json"
 BASELINE = "baseline.onnx"  # the last-bar logistic, a control; not every bundle has one
 REMEMBERED = 4  # evidences kept per bundle: strategies of one comparison ask about the same bars
 
@@ -44,7 +44,7 @@ class Bundle:
         What it says about itself.
     hash : str
         sha256 of the manifest, which holds the sha256 of every file: equal hash, equal bundle.
-    predictor, regime_model, auditor, confidence : Predictor, RegimeModel, Auditor, ConfidenceTable
+    predictor, regime_model, auditor, confidence : Door, RegimeModel, Auditor, ConfidenceTable
         Its parts.
     cache : PredictionCache or None
         Where probabilities worked out before are kept.
@@ -53,7 +53,7 @@ class Bundle:
     folder: Path
     manifest: Manifest
     hash: str
-    predictor: Predictor
+    predictor: Door
     regime_model: RegimeModel
     auditor: Auditor
     confidence: ConfidenceTable
@@ -63,7 +63,7 @@ class Bundle:
     @property
     def predictor_hash(self) -> str:
         """sha256 of the predictor: the same for a draft and its release, so looks at the draft stay counted."""
-        return self.manifest.files[PREDICTOR]
+        return self.manifest.files[predictor_file(self.manifest.predictor["kind"])]
 
     @property
     def memory(self) -> int:
@@ -169,7 +169,7 @@ class Bundle:
 def load_bundle(what: str | Path, cache: PredictionCache | None = None) -> Bundle:
     """Open a bundle by its shipped name or its folder, refusing what does not fit or was changed.
 
-    Opening a stranger's bundle is safe: JSON, ONNX and Parquet only, every byte hashed against the
+    Opening a stranger's bundle is safe: JSON, ONNX, safetensors and Parquet only, every byte hashed against the
     manifest, no links, no paths out of the folder, no larger than a model may be.
 
     Parameters
@@ -189,7 +189,8 @@ def load_bundle(what: str | Path, cache: PredictionCache | None = None) -> Bundl
     folder = _find(what)
     manifest, digest = read_manifest(folder)
     check_files(folder, manifest)
-    content = {name: read_file(folder, manifest, name) for name in (PREDICTOR, REGIME, AUDITOR)}
+    kind = manifest.predictor["kind"]
+    content = {name: read_file(folder, manifest, name) for name in (predictor_file(kind), REGIME, AUDITOR)}
     check_others(folder, manifest, content)
     _check_features(manifest)
     where = f"bundle {manifest.name}: "
@@ -200,7 +201,9 @@ def load_bundle(what: str | Path, cache: PredictionCache | None = None) -> Bundl
         folder=folder,
         manifest=manifest,
         hash=digest,
-        predictor=Predictor(content[PREDICTOR], manifest.window, len(manifest.features), where + PREDICTOR, cache),
+        predictor=open_predictor(
+            kind, content[predictor_file(kind)], manifest.window, len(manifest.features), where, cache
+        ),
         regime_model=regime,
         auditor=auditor,
         confidence=ConfidenceTable(np.array(manifest.confidence["levels"], np.float64)),
@@ -223,27 +226,6 @@ def release(what: str | Path) -> Path:
     bundle = load_bundle(what)
     files = {name: read_file(bundle.folder, bundle.manifest, name) for name in bundle.manifest.files}
     return write_bundle(bundle.folder, replace(bundle.manifest, released=True), files)
-
-
-def needed_memory(features: Sequence[str], window: int, regime: RegimeModel, auditor_inputs: Sequence[str]) -> int:
-    """Return how many bars decide, given a bundle's parts: what its manifest must declare at least.
-
-    The window reaches ``window - 1`` bars behind its last; a belief rests on up to two blocks of bars.
-    """
-    return max(
-        feature_memory(features) + window - 1,
-        max(feature_memory(regime.features), feature_lookback(regime.features)) + 2 * regime.block - 1,
-        feature_memory(feature_inputs(auditor_inputs)) if feature_inputs(auditor_inputs) else 0,
-        2 * BLOCK,  # the ATR
-        needed_clear_bars(features, window, regime, auditor_inputs),
-    )
-
-
-def needed_clear_bars(features: Sequence[str], window: int, regime: RegimeModel, auditor_inputs: Sequence[str]) -> int:
-    """Return how many bars without a gap a decision needs, given a bundle's parts."""
-    return max(
-        window + feature_lookback(features), feature_lookback((*regime.features, *feature_inputs(auditor_inputs)))
-    )
 
 
 def _find(what: str | Path) -> Path:

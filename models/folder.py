@@ -15,7 +15,8 @@ from pathlib import Path
 from engine.errors import ModelMismatch, UsageError
 from models.manifest import MANIFEST, Manifest
 
-LARGEST = {".json": 64 << 20, ".onnx": 512 << 20, ".parquet": 1 << 30}  # bytes; a stranger's file may be any size
+# bytes; a stranger's file may be any size
+LARGEST = {".json": 64 << 20, ".onnx": 512 << 20, ".safetensors": 512 << 20, ".parquet": 1 << 30}
 LARGEST_MANIFEST = 4 << 20
 LARGEST_OTHER = 16 << 20
 MOST_FILES = 64

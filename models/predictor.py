@@ -1,10 +1,10 @@
-"""The predictor: a window of features in, one calibrated probability out, the same bits in backtest and live."""
+"""The predictor: bars of features in, one calibrated probability out, the same bits in backtest and live."""
 
 from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,6 +14,8 @@ from engine.bars import Floats
 from engine.errors import ModelMismatch, UsageError
 from models.calibration import DIGITS as DIGITS
 from models.calibration import at_the_door
+from models.network import FILE as STREAMING_FILE
+from models.network import KIND as STREAMING
 from models.threads import in_threads
 
 if TYPE_CHECKING:
@@ -21,6 +23,58 @@ if TYPE_CHECKING:
 
 BATCH = 32  # fastest of 16..1024 on a transformer, and the one shape every prediction is made in
 INPUT, OUTPUTS = "window", ("logit", "p")
+GRAPH = "predictor.onnx"
+
+
+class Door(Protocol):
+    """What every predictor answers, whatever its kind: see `Predictor`, and `models.streaming.StreamingPredictor`."""
+
+    def probabilities(self, matrix: NDArray[np.float32], rows: NDArray[np.int64]) -> Floats: ...
+    def outputs(
+        self, matrix: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
+
+def predictor_file(kind: str) -> str:
+    """Return the file of a bundle that holds its predictor.
+
+    Examples
+    --------
+    >>> predictor_file("transformer"), predictor_file("streaming")
+    ('predictor.onnx', 'predictor.safetensors')
+    """
+    return STREAMING_FILE if kind == STREAMING else GRAPH
+
+
+def open_predictor(
+    kind: str, content: bytes, window: int, features: int, name: str = "", cache: PredictionCache | None = None
+) -> Door:
+    """Return the predictor that a file's bytes hold.
+
+    Parameters
+    ----------
+    kind : str
+        As the manifest names it; all but ``streaming`` are graphs over a window.
+    content : bytes
+        Of the file.
+    window, features : int
+        Bars that an answer rests on, and columns of a bar.
+    name : str
+        Whose file it is, for messages.
+    cache : PredictionCache, optional
+        Where a graph's probabilities are kept; the streaming network answers sooner than a cache is looked into.
+
+    Raises
+    ------
+    ModelMismatch
+        If the file holds no predictor of this shape.
+    """
+    where = name + predictor_file(kind)
+    if kind == STREAMING:
+        from models.streaming import StreamingPredictor
+
+        return StreamingPredictor(content, window, features, where)
+    return Predictor(content, window, features, where, cache)
 
 
 class Predictor:
@@ -50,7 +104,7 @@ class Predictor:
         graph: bytes,
         window: int,
         features: int,
-        name: str = "predictor.onnx",
+        name: str = GRAPH,
         cache: PredictionCache | None = None,
     ) -> None:
         self.window = window

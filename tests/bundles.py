@@ -22,12 +22,12 @@ from engine.features import FEATURES, clear_run, feature_lookback, feature_matri
 from engine.indicators import atr
 from engine.zones import make_zones
 from models.auditor import audit_inputs, feature_inputs
-from models.bundle import AUDITOR, OOS, PREDICTOR, REGIME, load_bundle, needed_clear_bars, needed_memory
+from models.bundle import AUDITOR, OOS, REGIME, load_bundle, needed_clear_bars, needed_memory
 from models.calibration import ConfidenceTable, lean_of
 from models.evidence import streak
 from models.folder import write_bundle
 from models.manifest import FeatureNeed, Fence, Manifest, Market
-from models.predictor import BATCH, Predictor
+from models.predictor import BATCH, open_predictor, predictor_file
 from models.regime import RegimeModel
 
 FEATURES_USED = ("ret_1", "ret_6", "vol_24", "rsi_14", "boll_20")
@@ -47,6 +47,7 @@ def make_bundle(
     features: tuple[str, ...] = FEATURES_USED,
     graph: bytes | None = None,
     regime_model: RegimeModel | None = None,
+    kind: str = "logistic",
 ) -> Path:
     """Write a bundle of these bars (400 or more) to folder/name and return its path."""
     matrix = feature_matrix(bars, features)
@@ -57,7 +58,7 @@ def make_bundle(
     clear = needed_clear_bars(features, window, regime, AUDITOR_INPUTS)
     rows = np.flatnonzero((streak(np.isfinite(matrix).all(axis=1)) >= window) & (clear_run(bars) >= clear))
     p = np.full(len(bars), np.nan)
-    p[rows] = Predictor(graph, window, len(features)).probabilities(matrix.astype(np.float32), rows)
+    p[rows] = open_predictor(kind, graph, window, len(features)).probabilities(matrix.astype(np.float32), rows)
     table = ConfidenceTable.from_predictions(p[zones.rows(bars, "validation")])
     auditor, audits = fitted_auditor(bars, p, table, regime, sides, seed)
     fence = Fence(bars.open_time[0], zones.validation[0], zones.validation[1], bars.fingerprint())
@@ -73,7 +74,7 @@ def make_bundle(
         costs=costs,
         zones=zones,
         fences=dict.fromkeys(("predictor", "calibration", "confidence", "regime", "auditor"), fence),
-        predictor={"kind": "logistic", "chosen_by": "nobody", "candidates": []},
+        predictor={"kind": kind, "chosen_by": "nobody", "candidates": []},
         calibration={"method": "platt", "a": 1.0, "b": 0.0},
         confidence={"levels": table.levels.tolist()},
         thresholds={"sniper": 0.95, "audited": 0.75, "reckless": 0.75, "max_turbulent": 0.5, "auditor": audits},
@@ -91,7 +92,7 @@ def make_bundle(
         code={"version": "0.1.0", "commit": "3f2c1ab"},
         released=True,
     )
-    files = {PREDICTOR: graph, REGIME: regime.to_json(), AUDITOR: auditor}
+    files = {predictor_file(kind): graph, REGIME: regime.to_json(), AUDITOR: auditor}
     path = write_bundle(folder / name, manifest, files)
     files[OOS] = recorded_rows(load_bundle(path), bars)
     return write_bundle(path, manifest, files)
