@@ -12,11 +12,11 @@ import numpy as np
 from engine.bars import format_time
 from engine.errors import ModelMismatch
 from engine.features import FEATURES
-from models.bundle import AUDITOR, PREDICTOR, REGIME, Bundle, needed_clear_bars, needed_memory
+from models.bundle import AUDITOR, REGIME, Bundle, needed_clear_bars, needed_memory
 from models.calibration import ConfidenceTable
 from models.evidence import OOS
 from models.manifest import FeatureNeed, Fence, Manifest, Market
-from models.predictor import Predictor
+from models.predictor import Door, open_predictor, predictor_file
 from models.regime import RegimeModel
 from research.calibrate import Line
 from research.checkpoints import ROOT
@@ -33,7 +33,7 @@ class Parts(NamedTuple):
     kind : str
         Of the predictor.
     graph : bytes
-        ONNX, scaler and calibration inside.
+        As served, scaler and calibration inside.
     line : Line
         Fitted on the validation zone.
     table : ConfidenceTable
@@ -58,17 +58,22 @@ class Parts(NamedTuple):
     events: AuditEvents
 
 
-def served_table(study: Study, graph: bytes) -> ConfidenceTable:
+def served(study: Study, graph: bytes, kind: str, window: int | None = None) -> Door:
+    """Return the predictor that serves some bytes, over the bars its kind looks back on unless told otherwise."""
+    return open_predictor(kind, graph, window or study.config.reach_of(kind), len(study.names))
+
+
+def served_table(study: Study, graph: bytes, kind: str = "logistic", window: int | None = None) -> ConfidenceTable:
     """Return the confidence table of the validation zone, asked through the door that serves."""
-    predictor = Predictor(graph, study.examples.window, len(study.names))
     rows = study.predictable(study.validation)
-    return ConfidenceTable.from_predictions(predictor.probabilities(study.examples.matrix, rows))
+    told = served(study, graph, kind, window).probabilities(study.examples.matrix, rows)
+    return ConfidenceTable.from_predictions(told)
 
 
 def bundle_files(study: Study, parts: Parts, forecasts: list[Forecast], audits: list[Audit]) -> dict[str, bytes]:
     """Return the files beside the manifest."""
     return {
-        PREDICTOR: parts.graph,
+        predictor_file(parts.kind): parts.graph,
         REGIME: parts.regime.to_json(),
         AUDITOR: parts.auditor.raw,
         OOS: recorded_rows(study, forecasts, audits),
@@ -122,13 +127,13 @@ def describe(study: Study, parts: Parts, chosen: dict[str, Any], metrics: dict[s
         Losses with their baselines and their luck.
     """
     bars, config, fingerprint = study.bars, study.config, study.bars.fingerprint()
-    needs = (study.names, config.window, parts.regime, study.auditor_inputs)
+    needs = (study.names, config.reach, parts.regime, study.auditor_inputs)
     b, t = config.barriers, config.thresholds
     return Manifest(
         name=config.name,
         market=Market(bars.symbol, bars.timeframe, bars.sessions, config.sides),
         features=tuple(FeatureNeed(name, FEATURES[name].lookback, FEATURES[name].memory) for name in study.names),
-        window=config.window,
+        window=config.reach_of(parts.kind),
         clear_bars=needed_clear_bars(*needs),
         memory=needed_memory(*needs),
         barriers={"k_up": b.k_up, "k_down": b.k_down, "hold": b.hold, "atr": "atr_14", "vertical": b.vertical},
@@ -193,7 +198,7 @@ def check_bundle(study: Study, bundle: Bundle, parts: Parts) -> None:
     """
     found = bundle.evidence(study.bars.upto(study.stop), study.validation.start)
     rows = study.predictable(study.validation)
-    p = Predictor(parts.graph, study.examples.window, len(study.names)).probabilities(study.examples.matrix, rows)
+    p = served(study, parts.graph, parts.kind).probabilities(study.examples.matrix, rows)
     known = np.flatnonzero(np.isfinite(found.p_up[: study.stop]))
     belief = parts.regime.belief(study.bars.upto(study.stop), study.regime_features[: study.stop])
     for part, same in (

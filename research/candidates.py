@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from engine.bars import Floats
-from research.config import CANDIDATES, TrainConfig
+from research.config import KINDS, TrainConfig
 from research.events import Examples, Split
 from research.measures import block_se, cross_entropy
 from research.weights import Rows
@@ -42,11 +42,16 @@ class Choice(NamedTuple):
 
 
 def fit_candidate(
-    kind: str, examples: Examples, split: Split, config: TrainConfig, tick: Callable[[float], None] | None = None
+    kind: str,
+    examples: Examples,
+    split: Split,
+    config: TrainConfig,
+    tick: Callable[[float], None] | None = None,
+    other_seed: int = 0,
 ) -> tuple[Model, dict[str, Any]]:
     """Fit one kind of model; the notes say what the inner validation decided.
 
-    ``tick`` is told the finished share of a long fit.
+    ``tick`` is told the finished share of a long fit; ``other_seed`` is added to the configuration's.
     """
     if kind == "logistic":
         from research.fit_logistic import fit_logistic
@@ -56,9 +61,13 @@ def fit_candidate(
         from research.fit_trees import fit_trees
 
         return fit_trees(examples, split, config)
+    if kind == "streaming":
+        from research.fit_streaming import fit_streaming
+
+        return fit_streaming(examples, split, config, tick, other_seed)
     from research.fit_transformer import fit_transformer
 
-    return fit_transformer(examples, split, config, tick)
+    return fit_transformer(examples, split, config, tick, other_seed)
 
 
 def restore_candidate(kind: str, state: dict[str, NDArray[Any]], config: TrainConfig) -> Model:
@@ -71,6 +80,10 @@ def restore_candidate(kind: str, state: dict[str, NDArray[Any]], config: TrainCo
         from research.fit_trees import TreeModel
 
         return TreeModel.restore(state, config)
+    if kind == "streaming":
+        from research.fit_streaming import StreamingModel
+
+        return StreamingModel.restore(state, config)
     from research.fit_transformer import NeuralModel
 
     return NeuralModel.restore(state, config)
@@ -104,7 +117,7 @@ def choose(y: Floats, forecasts: dict[str, Floats], block: int, force: str = "")
     differences = {kind: (float(gap.mean()), block_se(gap, block)) for kind, gap in gaps.items()}
     if force:
         return Choice(force, f"forced by the configuration; {best} lost least on validation", differences)
-    for kind in CANDIDATES:
+    for kind in KINDS:
         if kind in differences and differences[kind][0] <= differences[kind][1]:
             if kind == best:
                 return Choice(

@@ -15,6 +15,7 @@ from typing import Any, get_origin, get_type_hints
 
 from engine.errors import UsageError, unknown
 from engine.rules import Rules
+from models.network import GROUP, reach
 from research.settings import (
     Auditor,
     Barriers,
@@ -23,13 +24,15 @@ from research.settings import (
     Folds,
     Logistic,
     Regime,
+    Streaming,
     Thresholds,
     Transformer,
     Trees,
 )
 
 CONFIGS = Path(__file__).parent / "configs"
-CANDIDATES = ("logistic", "trees", "transformer")  # from the simplest to the most complex
+CANDIDATES = ("logistic", "trees", "transformer")
+KINDS = ("logistic", "trees", "streaming", "transformer")  # from the simplest to the most complex
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,14 @@ class TrainConfig:
     features : tuple of str
         Names from ``engine.features.FEATURES``; empty means that engine's default for the timeframe.
     candidates : tuple of str
-        Any of ``logistic``, ``trees``, ``transformer``.
+        Any of ``logistic``, ``trees``, ``streaming``, ``transformer``; the streaming one if asked for.
     force : str
         Ship this candidate whatever the comparison says; empty lets the validation zone choose.
     seed : int
         Same seed, same machine: the same bundle, byte for byte.
     threads : int
         Threads of every learner; part of what makes two runs equal.
-    barriers, costs, folds, logistic, trees, transformer, calibration, regime, auditor, thresholds
+    barriers, costs, folds, logistic, trees, transformer, streaming, calibration, regime, auditor, thresholds
         Sections, each documented in ``research.settings``.
 
     Examples
@@ -79,6 +82,7 @@ class TrainConfig:
     logistic: Logistic = field(default_factory=Logistic)
     trees: Trees = field(default_factory=Trees)
     transformer: Transformer = field(default_factory=Transformer)
+    streaming: Streaming = field(default_factory=Streaming)
     calibration: Calibration = field(default_factory=Calibration)
     regime: Regime = field(default_factory=Regime)
     auditor: Auditor = field(default_factory=Auditor)
@@ -98,17 +102,29 @@ class TrainConfig:
 
     @property
     def embargo(self) -> int:
-        """Bars between what is learned from and what is judged: a window and the longest trade."""
-        return self.window + self.barriers.hold
+        """Bars between what is learned from and what is judged: what an answer rests on, and the longest trade."""
+        return self.reach + self.barriers.hold
+
+    @property
+    def reach(self) -> int:
+        """Bars that the answer of the farthest-looking candidate rests on: all are judged on the same rows."""
+        return max(self.reach_of(kind) for kind in self.candidates)
+
+    def reach_of(self, kind: str) -> int:
+        """Return how many bars an answer of one kind of model rests on."""
+        return reach(self.streaming.layers, self.streaming.band) if kind == "streaming" else self.window
 
     def digest(self) -> str:
-        """Return the sha256 of every key, whatever their order in the file."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
+        """Return the sha256 of every key, whatever their order in the file; a section nobody asked for is left out."""
+        keys = dataclasses.asdict(self)
+        if "streaming" not in self.candidates:
+            del keys["streaming"]
+        return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
 
 def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
-    c, b, f = config, config.barriers, config.folds
-    named = {*CANDIDATES}
+    c, b, f, s = config, config.barriers, config.folds, config.streaming
+    named = {*KINDS}
     return [
         (
             "name",
@@ -118,7 +134,7 @@ def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
         ),
         ("sides", c.sides in (("long",), ("long", "short")), '["long"] or ["long", "short"]', c.sides),
         ("window", 2 <= c.window <= 512, "in 2..512", c.window),
-        ("candidates", bool(c.candidates) and {*c.candidates} <= named, f"some of {CANDIDATES}", c.candidates),
+        ("candidates", bool(c.candidates) and {*c.candidates} <= named, f"some of {KINDS}", c.candidates),
         ("force", not c.force or c.force in c.candidates, "empty or one of the candidates", c.force),
         ("threads", 1 <= c.threads <= 256, "in 1..256", c.threads),
         ("barriers.vertical", b.vertical in ("sign", "zero", "drop"), "sign, zero or drop", b.vertical),
@@ -134,6 +150,10 @@ def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
             "a divisor of width",
             c.transformer.heads,
         ),
+        ("streaming.width", s.width % (GROUP * s.heads) == 0, f"a multiple of {GROUP} times heads", s.width),
+        ("streaming.feedforward", s.feedforward % GROUP == 0, f"a multiple of {GROUP}", s.feedforward),
+        ("streaming.band", 4 <= s.band <= 512 and s.band % GROUP == 0, f"in 4..512, a multiple of {GROUP}", s.band),
+        ("streaming.seeds", 1 <= s.seeds <= 20, "in 1..20", s.seeds),
         ("calibration.method", c.calibration.method in ("platt", "temperature"), "platt or temperature", "other"),
         ("regime.starts", c.regime.starts >= 1, "at least 1", c.regime.starts),
         ("regime.states", 2 <= c.regime.states <= 6, "in 2..6", c.regime.states),

@@ -12,7 +12,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.errors import ModelMismatch
-from models.predictor import BATCH, Predictor
+from models.network import open_network
+from models.predictor import BATCH, open_predictor
 from research.calibrate import Line
 from research.candidates import Model
 from research.events import Examples
@@ -23,6 +24,17 @@ from research.weights import Rows
 
 OPSET, TREE_OPSET, IR = 20, 3, 10
 PARITY = 1e-5  # greatest difference of a logit that float32 explains
+
+
+def to_served(model: Model, line: Line, window: int, features: int) -> bytes:
+    """Return the file that serves a fitted model: a graph, or the arrays of the streaming network."""
+    if model.kind == "streaming":
+        from research.export_streaming import to_streaming
+        from research.fit_streaming import StreamingModel
+
+        assert isinstance(model, StreamingModel)
+        return to_streaming(model, line)
+    return to_onnx(model, line, window, features)
 
 
 def to_onnx(model: Model, line: Line, window: int, features: int) -> bytes:
@@ -55,7 +67,8 @@ def check_parity(graph: bytes, model: Model, examples: Examples, rows: Rows) -> 
     ModelMismatch
         If it is more than float32 explains: such a bundle is not shipped.
     """
-    predictor = Predictor(graph, examples.window, examples.matrix.shape[1])
+    window = open_network(graph, model.kind).reach if model.kind == "streaming" else examples.window
+    predictor = open_predictor(model.kind, graph, window, examples.matrix.shape[1])
     served = predictor.outputs(examples.matrix, rows)[0].astype(np.float64)
     worst = float(np.abs(served - model.logits(examples, rows)).max())
     if not worst < PARITY:

@@ -10,6 +10,7 @@ from engine.bars import Floats
 from research.calibrate import Line, fit_line
 from research.candidates import Choice, Model, choose, fit_candidate, restore_candidate
 from research.checkpoints import Checkpoints
+from research.config import TrainConfig
 from research.measures import Score, cross_entropy, score_forecast
 from research.progress import WORK, Steps
 from research.study import Study
@@ -81,34 +82,40 @@ def choose_final(study: Study, finals: dict[str, Final]) -> Choice:
     return choose(y, {kind: final.p for kind, final in finals.items()}, 2 * study.block, study.config.force)
 
 
-def seed_spread(study: Study, finals: dict[str, Final], parts: Checkpoints, steps: Steps) -> list[float]:
+def seed_spread(
+    study: Study, finals: dict[str, Final], parts: Checkpoints, steps: Steps, kind: str = "transformer"
+) -> list[float]:
     """Return the validation losses of the same network from other seeds: how much of a loss is dice.
 
     The first seed is the one that may ship, whatever the others lose.
     """
-    if "transformer" not in finals:
+    if kind not in finals:
         return []
-    from research.fit_transformer import fit_transformer
-
     config, fold = study.config, study.final_fold()
     split = study.examples.split(fold.train, fold.inner)
-    losses = [finals["transformer"].score.loss]
-    for other in range(1, config.transformer.seeds):
-        steps.begin(f"transformer from seed {other + 1} of {config.transformer.seeds}", WORK["transformer"])
-        found = parts.load(f"seed-{other}")
+    losses, seeds = [finals[kind].score.loss], seeds_of(config, kind)
+    for other in range(1, seeds):
+        steps.begin(f"{kind} from seed {other + 1} of {seeds}", WORK[kind])
+        part = f"seed-{other}" if kind == "transformer" else f"seed-{kind}-{other}"
+        found = parts.load(part)
         if found is None:
-            model, _ = fit_transformer(study.examples, split, config, steps.tick, other)
+            model, _ = fit_candidate(kind, study.examples, split, config, steps.tick, other)
             logits = model.logits(study.examples, split.inner)
             line = fit_line(
                 logits, study.examples.y[split.inner], study.examples.uniqueness(split.inner), config.calibration.method
             )
             p = judge(study, model, line)[1]
-            parts.save(f"seed-{other}", {"p": p}, {})
+            parts.save(part, {"p": p}, {})
         else:
             p = found[0]["p"]
         losses.append(float(np.mean(cross_entropy(study.examples.y[judged_rows(study)], p))))
         steps.end()
     return losses
+
+
+def seeds_of(config: TrainConfig, kind: str) -> int:
+    """Return how many seeds the final model of a kind is trained from; nothing but a network throws dice."""
+    return {"transformer": config.transformer.seeds, "streaming": config.streaming.seeds}.get(kind, 1)
 
 
 def candidates_table(finals: dict[str, Final], choice: Choice) -> list[dict[str, Any]]:

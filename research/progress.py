@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[str, float, float], None]  # what is under way, work done, work in all
-WORK = {"logistic": 0.05, "trees": 0.15, "transformer": 1.0}  # of one fit, next to each other
+WORK = {"logistic": 0.05, "trees": 0.15, "streaming": 0.5, "transformer": 1.0}  # of one fit, next to each other
 
 
 class Steps:

@@ -152,6 +152,46 @@ class Transformer:
 
 
 @dataclass(frozen=True)
+class Streaming:
+    """The causal banded encoder, which reads every bar once.
+
+    Parameters
+    ----------
+    width, layers, heads, feedforward : int
+        Sizes of the network; a head's width and ``feedforward`` are multiples of 4.
+    band : int
+        Bars each layer looks back on, a multiple of 4; an answer rests on ``layers * (band - 1) + 1`` bars.
+    dropout : float
+        Share of activations dropped while learning.
+    epochs, patience : int
+        Most passes over the bars, and passes without progress on the inner validation before stopping.
+    chunk, batch : int
+        Labelled bars of a stretch, and stretches a step.
+    rate, decay : float
+        Peak learning rate and weight decay of AdamW.
+    warmup : float
+        Share of all steps over which the rate rises.
+    seeds : int
+        Trainings of the final model from different seeds: the first is served, the rest show the spread.
+    """
+
+    width: int = 32
+    layers: int = 2
+    heads: int = 2
+    feedforward: int = 64
+    band: int = 64
+    dropout: float = 0.2
+    epochs: int = 24
+    patience: int = 6
+    chunk: int = 1024
+    batch: int = 1
+    rate: float = 0.0007
+    decay: float = 0.05
+    warmup: float = 0.1
+    seeds: int = 3
+
+
+@dataclass(frozen=True)
 class Calibration:
     """From a raw logit to a probability, on rows the model was not fitted on.
 

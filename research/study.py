@@ -109,13 +109,13 @@ def make_study(config: TrainConfig, bars: Bars) -> Study:
         For a feature nobody registered.
     """
     names = config.features or default_features(bars.timeframe_ns, bars.sessions)
-    zones = make_zones(bars, config.window, config.barriers.hold)
+    zones = make_zones(bars, config.reach, config.barriers.hold)
     features, run, unit = feature_matrix(bars, names), clear_run(bars), atr(bars)
     regime = feature_matrix(bars, config.regime.features)
     regime[run < feature_lookback(config.regime.features)] = np.nan
-    clear = max(config.window + feature_lookback(names), feature_lookback(config.regime.features))
+    clear = max(config.reach + feature_lookback(names), feature_lookback(config.regime.features))
     known = np.asarray(np.isfinite(features).all(axis=1))
-    decidable = (_streak(known) >= config.window) & (run >= clear) & (unit > 0.0)
+    decidable = (_streak(known) >= config.reach) & (run >= clear) & (unit > 0.0)
     study = Study(
         bars=bars,
         config=config,

@@ -18,8 +18,8 @@ from research.assemble import Parts, bundle_files, check_bundle, describe, serve
 from research.calibrate import fit_line
 from research.checkpoints import Checkpoints, run_key
 from research.config import TrainConfig
-from research.export_onnx import check_parity, to_onnx
-from research.finals import Final, candidates_table, choose_final, fit_finals, judged_rows, seed_spread
+from research.export_onnx import check_parity, to_onnx, to_served
+from research.finals import Final, candidates_table, choose_final, fit_finals, judged_rows, seed_spread, seeds_of
 from research.fit_auditor import AuditEvents, break_even, fit_auditor
 from research.fit_regime import fit_regime
 from research.measures import score_forecast
@@ -76,24 +76,27 @@ def train(
     study = make_study(config, bars)
     parts = Checkpoints(run_dir, run_key(config, bars), resume)
     steps = Steps(progress)
-    seeds = config.transformer.seeds - 1 if "transformer" in config.candidates else 0
-    fits = sum(WORK[kind] for kind in config.candidates) + seeds * WORK["transformer"]
+    fits = sum(WORK[kind] * seeds_of(config, kind) for kind in config.candidates)
     steps.plan(fits + config.folds.count * max(WORK[kind] for kind in config.candidates) + 0.5)
     finals = fit_finals(study, parts, steps)
     choice = choose_final(study, finals)
-    spread = seed_spread(study, finals, parts, steps)
+    spread, other_spread = (seed_spread(study, finals, parts, steps, kind) for kind in ("transformer", "streaming"))
     steps.plan(config.folds.count * (WORK[choice.kind] + 0.15) + 0.5)
     forecasts, fold_notes = walk(study, choice.kind, parts, steps)
     steps.begin("auditor and regimes", 0.5)
     audits, events, audit_notes = audit_forecasts(study, forecasts)
     fitted, regime_notes, parity = fit_served(study, finals[choice.kind], events)
-    baseline = fit_baseline(study, finals.get("logistic"))
+    baseline = fit_baseline(study, finals.get("logistic"), config.reach_of(choice.kind))
     chosen = {"chosen_by": choice.reason, "forced": bool(config.force)}
     chosen |= {"candidates": candidates_table(finals, choice), "seed_losses": spread}
     metrics = measure(study, forecasts, audits, fitted)
     metrics |= {"parity": parity, "regime": regime_notes}
+    if other_spread:
+        chosen |= {"streaming_seed_losses": other_spread}
     if baseline is not None:
-        chosen |= {"baseline_levels": served_table(study, baseline).levels.tolist()}
+        chosen |= {
+            "baseline_levels": served_table(study, baseline, window=config.reach_of(choice.kind)).levels.tolist()
+        }
     page = describe(study, fitted, chosen, metrics)
     files = bundle_files(study, fitted, forecasts, audits) | ({} if baseline is None else {BASELINE: baseline})
     ship(study, fitted, page, files, out_dir)
@@ -128,16 +131,16 @@ def fit_served(study: Study, final: Final, events: AuditEvents) -> tuple[Parts, 
     rows = judged_rows(study)
     weights = examples.uniqueness(rows)
     line = fit_line(final.model.logits(examples, rows), examples.y[rows], weights, config.calibration.method)
-    graph = to_onnx(final.model, line, config.window, len(study.names))
+    graph = to_served(final.model, line, config.window, len(study.names))
     parity = check_parity(graph, final.model, examples, study.predictable(study.validation))
     regime, regime_notes = fit_regime(study.bars, study.regime_features, study.development.stop, config)
     auditor = fit_auditor(events, study.auditor_inputs, config)
-    table = served_table(study, graph)
+    table = served_table(study, graph, final.model.kind)
     parts = Parts(final.model.kind, graph, line, table, regime, auditor, break_even(events), events)
     return parts, regime_notes, parity
 
 
-def fit_baseline(study: Study, final: Final | None) -> bytes | None:
+def fit_baseline(study: Study, final: Final | None, window: int) -> bytes | None:
     """Return the graph of the last-bar logistic, the control that every comparison shows, if it was a candidate."""
     if final is None:
         return None
@@ -146,7 +149,7 @@ def fit_baseline(study: Study, final: Final | None) -> bytes | None:
     line = fit_line(
         final.model.logits(study.examples, rows), study.examples.y[rows], weights, config.calibration.method
     )
-    return to_onnx(final.model, line, config.window, len(study.names))
+    return to_onnx(final.model, line, window, len(study.names))
 
 
 def measure(study: Study, forecasts: list[Forecast], audits: list[Audit], fitted: Parts) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
     judged = [(f"{row['kind']} on validation", row) for row in candidates]
     scores += [(f"{zone}, out of fold", metrics[f"{zone}_oof"] or {}) for zone in zones]
     return [
-        _candidates(candidates, report["predictor"]["seed_losses"]),
+        _candidates(candidates, report["predictor"]),
         ("Walk-forward", ("rows", *LOSS_COLUMNS), [(name, *_losses(score)) for name, score in scores]),
         (
             "Calibration",
@@ -106,14 +106,16 @@ def tables(report: dict[str, Any]) -> list[Table]:
     ]
 
 
-def _candidates(candidates: Sequence[dict[str, Any]], spread: Sequence[float]) -> Table:
+def _candidates(candidates: Sequence[dict[str, Any]], predictor: dict[str, Any]) -> Table:
     one = candidates[0]
     title = (
         f"Candidates on validation ({one['n']} rows, n_eff {one['n_eff']:.0f}, base rate {one['base_rate']:.3f},"
         f" no skill loses {one['no_skill']:.5f})"
     )
-    if len(spread) > 1:
-        title += f"; the transformer's loss by seed: {', '.join(f'{loss:.5f}' for loss in spread)}"
+    for kind, key in (("transformer", "seed_losses"), ("streaming", "streaming_seed_losses")):
+        spread = predictor.get(key, [])
+        if len(spread) > 1:
+            title += f"; the {kind}'s loss by seed: {', '.join(f'{loss:.5f}' for loss in spread)}"
     rows: list[tuple[str, ...]] = []
     for row in candidates:
         name = row["kind"] + (" (ships)" if row["chosen"] else "")

@@ -1,0 +1,221 @@
+"""The streaming predictor's training: a loss at every labelled bar of long stretches, each walked through once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.bars import Floats
+from engine.errors import DataError
+from research.config import TrainConfig
+from research.events import Examples, Split
+from research.fit_logistic import moments
+from research.fit_transformer import CLIP, MOST_FAILED, repeatable
+from research.losses import binary_loss
+from research.networks import Scaler
+from research.streaming_network import StreamingEncoder, StreamSizes
+from research.weights import Rows
+
+STRETCH = 2048  # bars a prediction; part of what makes two predictions equal
+
+
+@dataclass(frozen=True, eq=False)
+class StreamingModel:
+    """A fitted banded encoder.
+
+    Parameters
+    ----------
+    network : StreamingEncoder
+        In evaluation mode, scaler inside.
+    sizes : StreamSizes
+        Its shape.
+    threads : int
+        Threads of a prediction.
+    """
+
+    kind = "streaming"
+    network: StreamingEncoder
+    sizes: StreamSizes
+    threads: int
+
+    def logits(self, examples: Examples, rows: Rows) -> Floats:
+        """Return the raw log-odds at each row, shape (len(rows),)."""
+        with repeatable(0, self.threads), torch.no_grad():
+            return answers(self.network, self.sizes, examples, rows)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return everything learned as arrays."""
+        return {name: value.numpy() for name, value in self.network.state_dict().items()}
+
+    @staticmethod
+    def restore(state: dict[str, NDArray[Any]], config: TrainConfig) -> StreamingModel:
+        """Return the model that ``state`` described."""
+        features = len(state["scaler.mean"])
+        sizes = stream_sizes(config, features)
+        network = StreamingEncoder(sizes, Scaler(torch.zeros(features), torch.ones(features)), 0.5)
+        network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
+        return StreamingModel(network.eval(), sizes, config.threads)
+
+
+def stream_sizes(config: TrainConfig, features: int) -> StreamSizes:
+    """Return the shape a configuration asks for."""
+    s = config.streaming
+    return StreamSizes(features, s.width, s.layers, s.heads, s.feedforward, s.band, s.dropout)
+
+
+def answers(network: nn.Module, sizes: StreamSizes, examples: Examples, rows: Rows) -> Floats:
+    """Return the log-odds at some rows, stretch by stretch of the bars they lie among."""
+    out = np.empty(len(rows))
+    matrix = known_bars(examples)
+    for first in np.unique(rows // STRETCH) * STRETCH:
+        there = (rows >= first) & (rows < first + STRETCH)
+        bars = stretches(matrix, np.array([first]), STRETCH, sizes.reach - 1)
+        out[there] = network(bars)[0].double().numpy()[rows[there] - first + sizes.reach - 1]
+    return out
+
+
+def known_bars(examples: Examples) -> Tensor:
+    """Return the features of every bar; 0 where one is not known, which no answer that counts rests on."""
+    return torch.from_numpy(np.nan_to_num(examples.matrix, nan=0.0, posinf=0.0, neginf=0.0))
+
+
+def stretches(matrix: Tensor, first: NDArray[np.int64], length: int, lead: int) -> Tensor:
+    """Return the bars of stretches and the lead before each, shape (len(first), lead + length, F).
+
+    Beyond either end of the history its last bar stands again; no answer that counts rests on it.
+    """
+    rows = first[:, None] + np.arange(-lead, length)
+    return matrix[torch.from_numpy(rows.clip(0, len(matrix) - 1))]
+
+
+def fit_streaming(
+    examples: Examples,
+    split: Split,
+    config: TrainConfig,
+    tick: Callable[[float], None] | None = None,
+    other_seed: int = 0,
+) -> tuple[StreamingModel, dict[str, Any]]:
+    """Fit on the training rows; the inner validation says which epoch is kept.
+
+    Returns
+    -------
+    model, notes
+        The notes hold each epoch's inner loss, the epoch kept, parameters, and steps lost to a
+        loss that was not finite.
+
+    Raises
+    ------
+    DataError
+        If more than one step in twenty has no finite loss: the features or the rate are wrong.
+    """
+    features = examples.matrix.shape[1]
+    sizes = stream_sizes(config, features)
+    with repeatable(config.seed + other_seed, config.threads):
+        scaler = Scaler(*(torch.from_numpy(one) for one in moments(examples.matrix[split.train])))
+        base = float(np.average(examples.y[split.train], weights=split.weights))
+        network = StreamingEncoder(sizes, scaler, min(max(base, 0.01), 0.99))
+        run = _Run(network, sizes, config, _Lesson(examples, split, config))
+        best, curve, kept = math.inf, [], network.state_dict()
+        for epoch in range(config.streaming.epochs):
+            run.epoch()
+            curve.append(_inner_loss(network.eval(), sizes, examples, split))
+            if tick is not None:
+                tick((epoch + 1) / config.streaming.epochs)
+            if curve[-1] < best:
+                best, kept = curve[-1], {name: value.clone() for name, value in network.state_dict().items()}
+            elif epoch - int(np.argmin(curve)) >= config.streaming.patience:
+                break
+        network.load_state_dict(kept)
+    notes = {"epoch": int(np.argmin(curve)) + 1, "inner_losses": curve, "failed_steps": run.failed}
+    notes |= {"parameters": sum(p.numel() for p in network.parameters()), "training_rows": len(split.train)}
+    return StreamingModel(network.eval(), sizes, config.threads), notes
+
+
+class _Lesson:
+    """The training rows as stretches of bars, cut anew in every epoch."""
+
+    def __init__(self, examples: Examples, split: Split, config: TrainConfig) -> None:
+        s = config.streaming
+        self.matrix, self.length, self.lead = known_bars(examples), s.chunk, config.reach_of("streaming") - 1
+        self.first, self.last, self.batch = int(split.train[0]), int(split.train[-1]), s.batch
+        self.y, self.weight = np.zeros((2, len(self.matrix)), np.float32)
+        self.y[split.train], self.weight[split.train] = examples.y[split.train], split.weights
+
+    @property
+    def steps(self) -> int:
+        """Most batches of an epoch."""
+        return math.ceil(math.ceil((self.last - self.first + self.length) / self.length) / self.batch)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield bars with their lead, labels and weights, in a new order and cut at new places."""
+        offset = int(torch.randint(self.length, (1,)))
+        begin = np.arange(self.first - offset, self.last + 1, self.length)
+        labelled = [bool(self.weight[max(b, 0) : b + self.length].any()) for b in begin]
+        begin = begin[labelled][torch.randperm(sum(labelled)).numpy()]
+        for i in range(0, len(begin), self.batch):
+            first = begin[i : i + self.batch]
+            rows = first[:, None] + np.arange(self.length)
+            inside = (rows >= 0) & (rows < len(self.y))
+            rows = rows.clip(0, len(self.y) - 1)
+            weight = torch.from_numpy(self.weight[rows] * inside)
+            yield stretches(self.matrix, first, self.length, self.lead), torch.from_numpy(self.y[rows]), weight
+
+
+class _Run:
+    """Optimiser, schedule and counters of one training."""
+
+    def __init__(self, network: StreamingEncoder, sizes: StreamSizes, config: TrainConfig, lesson: _Lesson) -> None:
+        s = config.streaming
+        groups = [
+            {"params": [p for p in network.parameters() if p.ndim >= 2], "weight_decay": s.decay},
+            {"params": [p for p in network.parameters() if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        self.network, self.lesson, self.lead, self.failed, self.done = network, lesson, sizes.reach - 1, 0, 0
+        self.optimiser = torch.optim.AdamW(groups, lr=s.rate)
+        total = lesson.steps * s.epochs
+        rise = max(1, int(total * s.warmup))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser,
+            lambda step: (
+                (step + 1) / rise
+                if step < rise
+                else 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
+            ),
+        )
+        self.mean_weight = float(lesson.weight.sum()) / lesson.steps
+
+    def epoch(self) -> None:
+        """Pass once over the stretches."""
+        self.network.train()
+        for bars, y, weight in self.lesson.batches():
+            self._step(bars, y, weight)
+
+    def _step(self, bars: Tensor, y: Tensor, weight: Tensor) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = binary_loss(self.network(bars)[:, self.lead :], y)
+        loss = (losses * weight).sum() / self.mean_weight  # a stretch with few labels moves the network less
+        self.done += 1
+        if not torch.isfinite(loss):
+            self.failed += 1
+            if self.failed > max(3.0, MOST_FAILED * self.done):
+                raise DataError(f"{self.failed} of {self.done} training steps had no finite loss; lower streaming.rate")
+            return
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self.optimiser.step()
+        self.schedule.step()
+
+
+def _inner_loss(network: nn.Module, sizes: StreamSizes, examples: Examples, split: Split) -> float:
+    """Return the cross-entropy on the inner validation."""
+    with torch.no_grad():
+        told = torch.from_numpy(answers(network, sizes, examples, split.inner))
+    losses = binary_loss(told, torch.from_numpy(examples.y[split.inner])).numpy()
+    return float(np.average(losses, weights=split.inner_weights))
