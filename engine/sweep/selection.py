@@ -146,7 +146,7 @@ def select(found: SweepResult, kept: Kept, tried: Tried | None = None) -> Select
     ratios = found.sharpe[np.isfinite(found.sharpe)] / np.sqrt(found.bars.days_per_year)
     ideas = effective_trials(pool) + tried.others - tried.swept
     count = len(found) + pool.shape[1] - own.shape[1] + tried.others
-    trials = Trials(count, min(float(count), ideas), spread(ratios))
+    trials = Trials(count, min(float(count), ideas), spread(ratios, len(own)))
     return Selection(
         best=best,
         few=int(found.trades[best]) < FEW_TRADES,
@@ -156,23 +156,19 @@ def select(found: SweepResult, kept: Kept, tried: Tried | None = None) -> Select
     )
 
 
-def spread(ratios: Floats) -> float | None:
-    """Return the variance that luck shows among Sharpe ratios: that of the better half, about the middle of all.
+def spread(ratios: Floats, days: int) -> float | None:
+    """Return the variance that luck shows among Sharpe ratios per day: what they show, but no more than 1 / days.
 
-    Rules that trade too much lose by their costs, surely and in proportion. Counted as luck, one axis of such rules
-    would put the best that luck gives beyond any strategy on earth. Where no rule is worse than luck makes it, the
-    better half spreads as the whole does.
+    That is the variance of the estimate for a worthless rule. Rules may differ by more, but then not by luck: those
+    that trade too much lose by their costs, surely and in proportion. Counted as luck, one axis of such rules would
+    put the best that luck gives beyond any strategy on earth.
 
     Examples
     --------
-    >>> noise = np.random.default_rng(1).standard_normal(100_000)
-    >>> round(spread(noise), 2), round(spread(np.minimum(noise, 9 * noise)), 2)
-    (1.0, 1.0)
+    >>> spread(np.array([0.01, 0.01]), 400), spread(np.array([0.1, -0.9]), 400)
+    (0.0, 0.0025)
     """
-    if len(ratios) < 2:
-        return None
-    middle = float(np.median(ratios))
-    return float(np.square(ratios[ratios >= middle] - middle).mean())
+    return min(float(ratios.var(ddof=1)), 1.0 / days) if len(ratios) > 1 else None
 
 
 def _luck_sentence(record: Assessment) -> str:
