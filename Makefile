@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: compare test fast check lint bench lock readme clean help
+.PHONY: compare test fast check lint bench bench-check peers lock readme clean help
 
 help:             ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -40,6 +40,12 @@ check: lint test          ## Format, lint, types, import ladder, tests
 
 bench: .venv/everything   ## Measure against the peers, side by side
 	@$(PY) -m benchmarks
+
+bench-check: .venv/everything  ## Compare speeds with the last commit; exit 1 if anything is a quarter slower
+	@$(PY) -m benchmarks.check
+
+peers: .venv/everything   ## Install PyBroker, NautilusTrader and freqtrade, each for itself, for the parity tests
+	@$(PY) -m tests.peers.packages
 
 readme: .venv/everything  ## Run README's commands and paste what they print
 	@$(PY) -m tests.readme

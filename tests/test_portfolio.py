@@ -1,4 +1,4 @@
-"""Our trades in other engines: the same orders give the same money, the same conventions the same trades."""
+"""Our trades in vectorbt's records: the same orders give the same money; its conventions are in test_peers.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import UsageError
 from engine.portfolio import ORDER_DTYPE
-from engine.rules import BACKTESTING_PY, VECTORBT, Rules
+from engine.rules import Rules
 from engine.signals import Signals
 from engine.simulate import simulate
 from engine.synthetic import random_bars
@@ -71,75 +71,3 @@ def test_a_run_that_goes_on_from_a_position_has_no_orders_of_its_own():
     with pytest.raises(UsageError) as error:
         _ = simulate(BARS[12:], wish_at(N - 12), Rules(), open_end).orders
     assert str(error.value) == "orders need a run that starts flat; this one goes on from an open position"
-
-
-def free(fills, hold, **costs):
-    return Rules(k_up=1.5, k_down=1.0, hold=hold, exposure=0.5, fills=fills, slippage=0.0, **costs)
-
-
-def test_vectorbts_own_simulation_makes_the_same_trades_under_its_preset(theirs, monkeypatch):
-    import pandas as pd
-    import vectorbt as vbt
-    from vectorbt.portfolio import nb
-
-    # its loop as plain Python: compiling it takes 6 s or more in every process
-    monkeypatch.setattr(nb, "simulate_from_signals_nb", nb.simulate_from_signals_nb.py_func)
-    wished, atr = np.r_[0, SIDE[:-1]], np.r_[np.nan, SIGNALS.atr[:-1]]
-    columns = {name: pd.Series(getattr(BARS, name)) for name in ("open", "high", "low", "close")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        book = vbt.Portfolio.from_signals(
-            **columns,
-            entries=pd.Series(wished > 0),
-            short_entries=pd.Series(wished < 0),
-            exits=False,
-            short_exits=False,
-            price=columns["open"],
-            sl_stop=pd.Series(1.0 * atr / BARS.open),
-            tp_stop=pd.Series(1.5 * atr / BARS.open),
-            stop_entry_price="price",
-            upon_opposite_entry="ignore",
-            fees=0.001,
-            init_cash=10_000.0,
-            size=0.5,
-            size_type="percent",
-        )
-        them = book.trades.records
-    us = simulate(BARS, SIGNALS, free(VECTORBT, 10**9, fee=0.001, maker_fee=0.001))
-    trades = np.concatenate([us.trades, us.open_trade])
-    assert len(us.trades) > 50
-    for their_name, name in (("entry_idx", "entry_bar"), ("exit_idx", "exit_bar")):
-        np.testing.assert_array_equal(them[their_name], trades[name])
-    for their_name, name in (("entry_price", "entry_price"), ("exit_price", "exit_price"), ("return", "ret")):
-        np.testing.assert_allclose(them[their_name], trades[name], rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("hold", [10, 10**9])
-def test_backtesting_py_makes_the_same_trades_under_its_preset(hold):
-    backtesting = pytest.importorskip("backtesting", reason="needs backtesting.py")
-    import pandas as pd
-
-    class Follow(backtesting.Strategy):
-        def init(self):
-            pass
-
-        def next(self):
-            t = len(self.data) - 1
-            if self.position:
-                if t - self.trades[0].entry_bar >= hold - 1:
-                    self.position.close()
-            elif SIDE[t] and t + 1 < N:
-                order, opened, atr = self.buy if SIDE[t] > 0 else self.sell, BARS.open[t + 1], SIDE[t] * SIGNALS.atr[t]
-                order(size=1, sl=opened - 1.0 * atr, tp=opened + 1.5 * atr)
-
-    columns = {name.title(): getattr(BARS, name) for name in ("open", "high", "low", "close", "volume")}
-    frame = pd.DataFrame(columns, index=pd.DatetimeIndex(BARS.open_time))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        them = backtesting.Backtest(frame, Follow, cash=1e9).run()["_trades"]
-    us = simulate(BARS, SIGNALS, free(BACKTESTING_PY, hold, fee=0.0, maker_fee=0.0)).trades
-    assert len(us) > 50
-    for their_name, name in (("EntryBar", "entry_bar"), ("ExitBar", "exit_bar")):
-        np.testing.assert_array_equal(them[their_name], us[name])
-    for their_name, name in (("EntryPrice", "entry_price"), ("ExitPrice", "exit_price"), ("ReturnPct", "ret")):
-        np.testing.assert_allclose(them[their_name], us[name], rtol=1e-9, atol=1e-12)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 
 import pytest
 
 from engine.synthetic import random_bars
-from tests.readme import PAGES, README, ROOT, blocks, matches, run_command, run_python
+from tests.readme import PAGES, README, blocks, matches, run_command, run_python
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 
@@ -31,21 +30,25 @@ def write_archive(path):
     path.write_text("\n".join(rows) + "\n")
 
 
+def test_every_page_runs_something():
+    assert all({block.kind for block in blocks(page.read_text())} & {"console", "python"} for page in PAGES)
+
+
 @EVERY_PAGE
 def test_every_command_prints_what_the_page_shows(page, folder):
     shown = [pair for block in blocks(page.read_text()) if block.kind == "console" for pair in block.commands]
-    assert shown
     for command, expected in shown:
         printed = run_command(command, folder)
         assert matches(expected, printed), f"$ {command}\n--- the page shows\n{expected}\n--- it printed\n{printed}"
 
 
-def test_the_python_example_prints_what_readme_shows(folder):
-    found = blocks(README.read_text())
-    examples = [(a.body, b.body) for a, b in itertools.pairwise(found) if (a.kind, b.kind) == ("python", "text")]
-    assert examples
-    for program, expected in examples:
-        assert run_python(program, folder) == expected
+@EVERY_PAGE
+def test_every_python_example_prints_what_the_page_shows(page, folder):
+    found = blocks(page.read_text())
+    for i, block in enumerate(found):
+        if block.kind == "python":
+            shown = found[i + 1].body if [b.kind for b in found[i + 1 : i + 2]] == ["text"] else ""
+            assert run_python(block.body, folder) == shown
 
 
 @EVERY_PAGE

@@ -1,0 +1,73 @@
+"""The peers that need an environment of their own: installed by ``make peers``, run from there.
+
+Each pins libraries that do not fit ours: PyBroker wants an older optuna, NautilusTrader an older pandas, freqtrade
+twenty packages nobody here uses. What they traded is recorded, so the presets are proved where they are not
+installed too, and where they are, that they still trade so.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.peers.market import write_market
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".venv" / "peers"
+RECORDED = Path(__file__).with_name("recorded.json")
+PACKAGES = {
+    "pybroker": ("lib-pybroker==2.0.2", "pybroker_trades.py"),
+    "nautilus-bar": ("nautilus_trader==1.221.0", "nautilus_trades.py"),
+    "freqtrade": ("freqtrade==2026.9", "freqtrade_trades.py"),
+}
+
+
+def interpreter(peer: str) -> Path:
+    return HOME / peer / "bin" / "python"
+
+
+def missing(peer: str) -> str | None:
+    """Return why a peer cannot be run here; None if it can."""
+    if interpreter(peer).exists():
+        return None
+    return f"{PACKAGES[peer][0]} is not installed in .venv/peers/{peer}: `make peers` does"
+
+
+def run_peer(peer: str, folder: Path) -> dict:
+    """Return what a peer trades on its market, and its version."""
+    write_market(peer, folder / "market.npz")
+    command = [interpreter(peer), Path(__file__).with_name(PACKAGES[peer][1]), folder / "market.npz"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def install(peer: str) -> bool:
+    """Install a peer beside the others; return whether that worked."""
+    package = PACKAGES[peer][0]
+    if missing(peer):
+        subprocess.run([sys.executable, "-m", "venv", HOME / peer], check=True)
+    command = [interpreter(peer), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
+    return subprocess.run(command).returncode == 0
+
+
+def main() -> None:
+    """Install what installs; with --record, write down anew what the installed ones trade."""
+    record = "--record" in sys.argv
+    kept = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+    for peer, (package, _) in PACKAGES.items():
+        if missing(peer):
+            sys.stdout.write(f"{package} {'is installed' if install(peer) else 'does not install here'}\n")
+        if record and not missing(peer):
+            with tempfile.TemporaryDirectory() as folder:
+                kept[peer] = run_peer(peer, Path(folder))
+    if record:
+        lines = ",\n".join(f"{json.dumps(peer)}: {json.dumps(told)}" for peer, told in kept.items())
+        RECORDED.write_text(f"{{\n{lines}\n}}\n")
+
+
+if __name__ == "__main__":
+    main()
