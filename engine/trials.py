@@ -11,7 +11,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from engine.jsons import dumps
 OK, NAN, PRUNED, FAILED = "ok", "nan", "pruned", "failed"
 WAIT_S = 30.0
 COLUMNS = ("kind", "name", "config", "config_hash", "data", "zone", "status", "metric", "seed", "at", "days", "returns")
+
+APPLICATION_ID = 0x54524C47  # "TRLG", in the file's header
+NO_WRITING = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_PERM", "SQLITE_AUTH")
 
 TABLES = """
 create table if not exists trials (
@@ -113,21 +116,25 @@ class TrialLedger:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with self._open() as db:
-                db.executescript(TABLES)
-        except sqlite3.DatabaseError as error:
-            raise DataError(f"{self.path} is not a trial ledger ({error}); move it away or name another") from None
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(_unwritable(self.path, error.strerror or str(error))) from None
+        with self._open() as db:
+            if _is_foreign(db):
+                raise DataError(f"{self.path} is not a trial ledger but another database; name another file")
+            if not _tables(db):
+                db.execute(f"pragma application_id = {APPLICATION_ID}")
+            db.execute("pragma journal_mode=wal")
+            db.executescript(TABLES)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)
         try:
-            db.execute("pragma journal_mode=wal")
-            yield db
-        finally:
-            db.close()
+            with closing(sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)) as db:
+                yield db
+        except sqlite3.DatabaseError as error:
+            raise DataError(_refusal(self.path, error)) from None
 
     def append(self, *trials: Trial) -> None:
         """Add trials in one transaction; all of them or none."""
@@ -200,6 +207,33 @@ class TrialLedger:
                 if last is not None and last[0] != expected:
                     return f"rows {expected + 1} to {last[0]} of {table} are missing"
         return None
+
+
+def _is_foreign(db: sqlite3.Connection) -> bool:
+    """Return whether a database belongs to another program; an empty file belongs to nobody."""
+    marked = db.execute("pragma application_id").fetchone()[0]
+    columns = {row[1] for row in db.execute("pragma table_info(trials)")}
+    return marked not in (0, APPLICATION_ID) or (bool(_tables(db)) and not columns >= {*COLUMNS, "before", "hash"})
+
+
+def _tables(db: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in db.execute("select name from sqlite_master where type = 'table'")}
+
+
+def _refusal(path: Path, error: sqlite3.DatabaseError) -> str:
+    """Say what is wrong with a ledger that SQLite refuses, and what to do."""
+    code = getattr(error, "sqlite_errorname", "")
+    if code.startswith(NO_WRITING):
+        return _unwritable(path, str(error))
+    if code.startswith("SQLITE_NOTADB"):
+        return f"{path} is not a trial ledger ({error}); move it away or name another"
+    if code.startswith("SQLITE_BUSY"):
+        return f"the trial ledger {path} is kept busy by another process; try again when it is done"
+    return f"the trial ledger {path} cannot be read ({error}): restore it from a backup or move it away"
+
+
+def _unwritable(path: Path, why: str) -> str:
+    return f"the trial ledger {path} cannot be written ({why}): see to its permissions or name another with --ledger"
 
 
 def _canonical(config: Mapping[str, Any]) -> str:

@@ -96,3 +96,43 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path):
     (tmp_path / "x.db").write_text("not a database, just words that are long enough to be read as a header")
     with pytest.raises(DataError, match="is not a trial ledger"):
         TrialLedger(tmp_path / "x.db")
+
+
+def test_a_damaged_ledger_is_one_line_whatever_is_asked_of_it(tmp_path):
+    book = TrialLedger(tmp_path / "x.db")
+    book.append(*(trial(i) for i in range(60)))
+    with sqlite3.connect(book.path) as db:
+        db.execute("pragma wal_checkpoint(truncate)")
+    content = bytearray(book.path.read_bytes())
+    content[4096:] = b"\x5a" * (len(content) - 4096)
+    book.path.write_bytes(bytes(content))
+    asked = (book.trials, book.broken, book.__len__, lambda: book.count("d1"), lambda: book.append(trial(1)))
+    for ask in (*asked, lambda: book.looks("b"), lambda: book.look("b", "why", "now")):
+        with pytest.raises(DataError, match=r"the trial ledger .*x\.db cannot be read .*restore it from a backup"):
+            ask()
+
+
+@pytest.mark.parametrize("made", ["create table fills (id)", "create table trials (id)", "pragma application_id = 7"])
+def test_the_database_of_another_program_is_left_as_it_is(tmp_path, made):
+    with sqlite3.connect(tmp_path / "bot.db") as db:
+        db.execute(made)
+    before = (tmp_path / "bot.db").read_bytes()
+    with pytest.raises(DataError, match="another database; name another file"):
+        TrialLedger(tmp_path / "bot.db")
+    assert (tmp_path / "bot.db").read_bytes() == before
+
+
+def test_a_ledger_from_before_they_were_marked_still_opens(tmp_path):
+    book = TrialLedger(tmp_path / "x.db")
+    book.append(trial(1))
+    with sqlite3.connect(book.path) as db:
+        assert db.execute("pragma application_id").fetchone()[0] != 0
+        db.execute("pragma application_id = 0")
+    assert len(TrialLedger(book.path)) == 1
+
+
+def test_a_place_that_cannot_be_written_is_said_plainly(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "x.db", tmp_path):
+        with pytest.raises(DataError, match="cannot be written .* or name another with --ledger"):
+            TrialLedger(place)
