@@ -18,6 +18,7 @@ from research.measures import (
     logistic_line,
     score_forecast,
 )
+from research.training_report import headline
 
 
 def truth_and_forecast(n: int = 4000, slope: float = 1.0, seed: int = 0):
@@ -130,3 +131,13 @@ def test_the_simplest_candidate_within_one_error_ships():
     assert choose(y, {"logistic": np.full(4000, 0.5), "trees": barely, "transformer": good}, 10).kind == "trees"
     assert choose(y, {"logistic": good, "transformer": np.full(4000, 0.5)}, 10).kind == "logistic"
     assert choose(y, {"logistic": good, "transformer": barely}, 10, force="transformer").kind == "transformer"
+
+
+@pytest.mark.parametrize(
+    ("low", "skill", "worth"), [(0.51, 0.021, "Some"), (0.51, 0.019, "No"), (0.5, 0.021, "No"), (0.51, -0.1, "No")]
+)
+def test_skill_is_claimed_beyond_two_errors_alone_and_not_as_if_the_zone_were_fresh(low, skill, worth):
+    row = {"kind": "trees", "chosen": True, "auc": 0.55, "auc_low": low, "auc_high": 0.6}
+    row |= {"skill": skill, "skill_se": 0.01}
+    told = headline({"predictor": {"candidates": [row], "chosen_by": "least loss"}})
+    assert f"{worth} skill was shown on validation, which also chose the candidate" in told

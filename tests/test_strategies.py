@@ -16,6 +16,7 @@ from engine.synthetic import random_bars
 from models.bundle import load_bundle
 from strategies import MODES, PROFILES, ThresholdStrategy, gate_grid, make_strategy
 from strategies.gates import AuditorGate
+from strategies.thresholds import threshold_curves
 from tests.bundles import make_bundle
 
 BARS = random_bars(2600, seed=31)
@@ -216,3 +217,9 @@ def test_the_bar_recorded_with_the_evidence_is_the_one_that_holds():
     assert gate.allowed(recorded).tolist() == [True, True, False, False, False]
     assert gate.allowed(recorded[2:]).tolist() == [False, False, False]
     assert gate.allowed(plain[:2]).tolist() == [False, True]
+
+
+def test_threshold_curves_leave_the_auditor_out_and_say_what_their_zone_is(bundle):
+    curves = threshold_curves(bundle, BARS, bundle.rules(), "rank")
+    assert [curve["name"] for curve in curves] == ["predictor alone", "regime gate"]
+    assert {curve["zone"] for curve in curves} == {"validation (calibration and ranks were fitted here)"}
