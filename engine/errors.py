@@ -57,8 +57,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     --------
     >>> str(unknown("profile", "snipr", ["sniper", "audited"]))
     "unknown profile 'snipr'; did you mean 'sniper'? (known: audited, sniper)"
+    >>> str(unknown("zone", "TEST", ["test"])), str(unknown("series", "mine", []))
+    ("unknown zone 'TEST'; did you mean 'test'? (known: test)", "unknown series 'mine'")
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
-    return UsageError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
+    lower = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(name.lower(), list(lower), n=1)
+    hint = f"; did you mean {lower[near[0]]!r}?" if near else ""
+    return UsageError(f"unknown {kind} {name!r}{hint}" + (f" (known: {', '.join(names)})" if names else ""))

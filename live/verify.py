@@ -151,7 +151,9 @@ def verify_bundle(bundle: str, bars: str | None, data_root: Path, as_json: bool,
 
     screen = console()
     try:
-        market = find_market(load_bundle(bundle), bars, data_root)
+        opened = load_bundle(bundle)
+        market = find_market(opened, bars, data_root)
+        opened.check_market(market)
     except ModelMismatch as damage:
         refused = Check("files hash to the manifest", 1, str(damage))
         print_checks([{**asdict(refused), "passed": False}], as_json, bundle, "no bars: it was not opened")

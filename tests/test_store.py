@@ -272,7 +272,7 @@ def test_bars_are_found_by_name_or_path(store, tmp_path):
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("btcusd-1h", "unknown market data 'btcusd-1h'; (known: BTCUSDT-1h, nasdaq-1d)"),
+        ("btcusd-1h", "unknown market data 'btcusd-1h'; did you mean 'BTCUSDT-1h'? (known: BTCUSDT-1h, nasdaq-1d)"),
         ("BTCUSD-1h", "unknown market data 'BTCUSD-1h'; did you mean 'BTCUSDT-1h'? (known: BTCUSDT-1h, nasdaq-1d)"),
         ("nowhere/x", "nowhere/x does not exist; name a file that does, or a series (tradsys data list)"),
         ("none.csv", "none.csv does not exist; name a file that does"),

@@ -134,5 +134,5 @@ def test_a_ledger_from_before_they_were_marked_still_opens(tmp_path):
 def test_a_place_that_cannot_be_written_is_said_plainly(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file" / "x.db", tmp_path):
-        with pytest.raises(DataError, match="cannot be written .* or name another with --ledger"):
+        with pytest.raises(DataError, match=r"cannot be written .* or name another with --ledger"):
             TrialLedger(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from engine.compare import Row
 from engine.errors import UsageError
 from engine.portfolio import trade_columns
+from engine.report.paths import written_whole
 
 FORMATS = ("csv", "parquet")
 
@@ -76,19 +76,25 @@ def write_columns(columns: dict[str, Any], path: Path) -> Path:
     kind = path.suffix.lstrip(".")
     if kind not in FORMATS:
         raise UsageError(f"{path.name} must end in .csv or .parquet")
-    table = pa.table({name: pa.array(values) for name, values in columns.items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    if kind == "csv":
-        from pyarrow import csv
+    shown = {name: _to_seconds(values) for name, values in columns.items()} if kind == "csv" else columns
+    table = pa.table({name: pa.array(values) for name, values in shown.items()})
+    with written_whole(path) as unfinished:
+        if kind == "csv":
+            from pyarrow import csv
 
-        csv.write_csv(table, unfinished)
-    else:
-        from pyarrow import parquet
+            csv.write_csv(table, unfinished)
+        else:
+            from pyarrow import parquet
 
-        parquet.write_table(table, unfinished)
-    os.replace(unfinished, path)
+            parquet.write_table(table, unfinished)
     return path
+
+
+def _to_seconds(values: Any) -> Any:
+    """Return times as ISO text to the second, empty where there is none; anything else as it is."""
+    if not (isinstance(values, np.ndarray) and values.dtype.kind == "M"):
+        return values
+    return np.where(np.isnat(values), "", np.datetime_as_string(values, unit="s"))
 
 
 def export_row(row: Row, folder: Path, kind: str) -> list[Path]:

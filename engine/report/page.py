@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import os
 import re
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from engine.errors import UsageError, unknown
 from engine.report.columns import to_json
+from engine.report.paths import written_whole
 from engine.report.payload import Report
 
 HERE = Path(__file__).parent
@@ -56,26 +56,34 @@ def render(report: Report) -> str:
     True
     """
     check(report)
+    return assemble("template.html", SCRIPTS, report.get("title", "Strategy comparison"), report)
+
+
+def assemble(template: str, scripts: Sequence[str], title: str, payload: Mapping[str, Any]) -> str:
+    """Return a template of this folder with its style, scripts and payload inside."""
     style = (HERE / "report.css").read_text(encoding="utf-8")
-    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
     parts = {
-        "title": html.escape(report.get("title", "Strategy comparison")),
+        "title": html.escape(title),
         "policy": f"default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
         f"style-src {_hash(style)}; script-src {_hash(script)}",
         "style": style,
         "script": script,
-        "payload": to_json(report),
+        "payload": to_json(payload),
     }
-    template = (HERE / "template.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], template)
+    page = (HERE / template).read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], page)
 
 
 def write_page(report: Report, path: Path) -> Path:
     """Write the page of a comparison whole or not at all, and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(render(report), encoding="utf-8")
-    os.replace(unfinished, path)
+    return write_whole(render(report), path)
+
+
+def write_whole(page: str, path: Path) -> Path:
+    """Write a page whole or not at all, and return its path."""
+    with written_whole(path) as unfinished:
+        unfinished.write_text(page, encoding="utf-8")
     return path
 
 
