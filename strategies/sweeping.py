@@ -111,7 +111,7 @@ def sweep_bundle(asked: Question, data: Path, ledger: Path | None, at: str) -> S
     terms = terms_of(strategy)
     tried = record(found, kept, (asked.zone, terms, told["bundle"]), ledger, at)
     fitted = float(stretch.in_sample[stretch.rows].mean())
-    notes = tuple(notes_of(bundle, found, asked.zone, fitted, ledger))
+    notes = tuple(notes_of(bundle, found, asked.zone, ledger))
     return Swept(found, select(found, kept, tried), asked.zone, asked.gates, fitted, told, notes)
 
 
@@ -205,13 +205,8 @@ def trials_of_combos(
         )
 
 
-def notes_of(bundle: Bundle, found: SweepResult, zone: str, fitted: float, ledger: Path | None) -> Iterator[str]:
+def notes_of(bundle: Bundle, found: SweepResult, zone: str, ledger: Path | None) -> Iterator[str]:
     """Say what else a reader must know before believing a figure."""
-    if fitted > 0.0:
-        yield (
-            f"IN-SAMPLE: parts of this bundle were fitted on {fitted:.0%} of these bars: good for choosing, proof of"
-            " nothing. What is chosen has yet to be judged on bars that nobody chose on."
-        )
     if zone in ("test", "all"):
         yield "Chosen on the test zone: it can no longer judge what is chosen here. Choose on validation or oos."
     own = bundle.rules()
