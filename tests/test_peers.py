@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.rules import PRESETS, FillRules
-from tests.peers.market import DOWN, HOLD, MARKETS, UP, market_of, our_trades
+from tests.peers.market import DOWN, HOLD, MARKETS, UP, our_trades
 from tests.peers.packages import PACKAGES, RECORDED, missing, run_peer
 
 FOREVER = 10**9
@@ -17,12 +17,14 @@ TOLD = json.loads(RECORDED.read_text())
 EVERY_PACKAGE = pytest.mark.parametrize("peer", PACKAGES)
 
 
-def vectorbt_trades(bars, signals, monkeypatch):
+def vectorbt_trades(market, monkeypatch):
     """Return what vectorbt trades; it knows no time exit."""
     import pandas as pd
     import vectorbt as vbt
     from vectorbt.portfolio import nb
 
+    bars = market.bars
+    signals = market.signals(bars)
     # its loop as plain Python: compiling it takes 6 s or more in every process
     monkeypatch.setattr(nb, "simulate_from_signals_nb", nb.simulate_from_signals_nb.py_func)
     wished, unit = np.r_[0, signals.side[:-1]], np.r_[np.nan, signals.atr[:-1]]
@@ -50,9 +52,12 @@ def vectorbt_trades(bars, signals, monkeypatch):
     )
 
 
-def backtesting_trades(bars, signals, hold):
+def backtesting_trades(market):
     import backtesting
     import pandas as pd
+
+    bars, hold = market.bars, market.hold
+    signals = market.signals(bars)
 
     class Follow(backtesting.Strategy):
         def init(self):
@@ -85,8 +90,8 @@ def test_vectorbt_makes_the_same_trades_under_its_preset(monkeypatch):
     pytest.importorskip("vectorbt", reason="needs vectorbt")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas 4 is on its way
-        theirs = vectorbt_trades(*market_of("vectorbt"), monkeypatch)
-    assert_same(our_trades("vectorbt", PRESETS["vectorbt"], FOREVER), theirs)
+        theirs = vectorbt_trades(MARKETS["vectorbt"], monkeypatch)
+    assert_same(our_trades("vectorbt", MARKETS["vectorbt"], PRESETS["vectorbt"]), theirs)
 
 
 @pytest.mark.parametrize("hold", [HOLD, FOREVER])
@@ -94,20 +99,22 @@ def test_backtesting_py_makes_the_same_trades_under_its_preset(hold):
     pytest.importorskip("backtesting", reason="needs backtesting.py")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = backtesting_trades(*market_of("backtesting.py"), hold)
-    assert_same(our_trades("backtesting.py", PRESETS["backtesting.py"], hold), theirs)
+        market = MARKETS["backtesting.py"]._replace(hold=hold)
+        theirs = backtesting_trades(market)
+    assert_same(our_trades("backtesting.py", market, PRESETS["backtesting.py"]), theirs)
 
 
 @EVERY_PACKAGE
 def test_a_package_made_these_trades_and_its_preset_makes_them(peer):
-    assert_same(our_trades(peer, PRESETS[peer]), np.array(TOLD[peer]["trades"]))
+    assert_same(our_trades(peer, MARKETS[peer], PRESETS[peer]), np.array(TOLD[peer]["trades"]))
 
 
 @EVERY_PACKAGE
 def test_an_installed_package_still_makes_the_trades_that_were_recorded(peer, tmp_path):
     if missing(peer):
         pytest.skip(missing(peer))
-    assert run_peer(peer, tmp_path) == TOLD[peer]
+    told = run_peer(peer, tmp_path)
+    assert {name: told[name] for name in TOLD[peer]} == TOLD[peer]
 
 
 UNTOLD = {  # flags that a peer's market cannot tell apart
@@ -127,10 +134,10 @@ UNTOLD = {  # flags that a peer's market cannot tell apart
 
 @pytest.mark.parametrize("peer", UNTOLD)
 def test_every_flag_of_a_preset_is_told_by_some_trade(peer):
-    preset, hold = PRESETS[peer], FOREVER if peer == "vectorbt" else HOLD
-    ours = our_trades(peer, preset, hold)
+    preset, market = PRESETS[peer], MARKETS[peer]
+    ours = our_trades(peer, market, preset)
     turned = {
-        name: our_trades(peer, preset._replace(**{name: not value}), hold) for name, value in preset._asdict().items()
+        name: our_trades(peer, market, preset._replace(**{name: not told})) for name, told in preset._asdict().items()
     }
     same = {name for name, trades in turned.items() if trades.shape == ours.shape and np.allclose(trades, ours)}
     assert same == UNTOLD[peer]

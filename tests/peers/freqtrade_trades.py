@@ -9,6 +9,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 
@@ -24,8 +25,8 @@ def follower(market, way):
         INTERFACE_VERSION = 3
         timeframe = "1m"
         can_short = True
-        stoploss = -0.01 * float(market["down"])
-        minimal_roi = {"0": 0.01 * float(market["up"])}  # noqa: RUF012
+        stoploss = -float(market["share"] * market["down"])
+        minimal_roi = {"0": float(market["share"] * market["up"])}  # noqa: RUF012
         startup_candle_count = 0
         order_types = {  # noqa: RUF012
             "entry": "market",
@@ -124,4 +125,10 @@ def trades(market):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps({"version": version("freqtrade"), "trades": trades(dict(np.load(sys.argv[1])))}) + "\n")
+    begun = process_time()
+    told = {
+        "version": version("freqtrade"),
+        "trades": trades(dict(np.load(sys.argv[1]))),
+        "seconds": process_time() - begun,
+    }
+    sys.stdout.write(json.dumps(told) + "\n")

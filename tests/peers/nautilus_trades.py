@@ -6,6 +6,7 @@ It enters and leaves by the clock at a bar's close, which is the next bar's open
 import json
 import sys
 from importlib.metadata import version
+from time import process_time
 
 import numpy as np
 
@@ -78,4 +79,10 @@ def trades(market):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps({"version": version("nautilus_trader"), "trades": trades(np.load(sys.argv[1]))}) + "\n")
+    begun = process_time()
+    told = {
+        "version": version("nautilus_trader"),
+        "trades": trades(dict(np.load(sys.argv[1]))),
+        "seconds": process_time() - begun,
+    }
+    sys.stdout.write(json.dumps(told) + "\n")

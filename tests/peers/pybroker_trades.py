@@ -3,6 +3,7 @@
 import json
 import sys
 from importlib.metadata import version
+from time import process_time
 
 import numpy as np
 
@@ -44,4 +45,10 @@ def trades(market):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps({"version": version("lib-pybroker"), "trades": trades(np.load(sys.argv[1]))}) + "\n")
+    begun = process_time()
+    told = {
+        "version": version("lib-pybroker"),
+        "trades": trades(dict(np.load(sys.argv[1]))),
+        "seconds": process_time() - begun,
+    }
+    sys.stdout.write(json.dumps(told) + "\n")
