@@ -227,7 +227,8 @@ def test_killed_at_random_and_stopped_politely_it_ends_as_if_nothing_had_happene
         process = start(env, file)
         wait_for(process, settings.ledger, least)
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
     process = start(env, file)
     wait_for(process, settings.ledger, 170)
     process.terminate()

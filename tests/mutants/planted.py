@@ -173,8 +173,8 @@ MONEY = (
     Planted(
         "a year of sessions has 365 days",
         "engine/bars.py",
-        "        return 252 if self.sessions else 365\n",
-        "        return 365\n",
+        "        if not self.sessions:\n            return 365\n",
+        "        if True:\n            return 365\n",
         ("tests/test_score.py::test_a_year_of_sessions_has_252_days",),
     ),
     Planted(
