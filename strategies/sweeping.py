@@ -20,6 +20,7 @@ from engine.sweep.record import Swept
 from engine.sweep.selection import Kept, Tried, keep, select
 from engine.trials import NAN, OK, Trial, market_key
 from models.bundle import Bundle, load_bundle
+from models.cache import cache_in
 from strategies.base import MODES, ThresholdStrategy
 from strategies.ledgered import TRAIN, other_trials, sound_ledger
 from strategies.workbench import about, find_market, find_stretch, is_sealed
@@ -89,7 +90,7 @@ def sweep_bundle(asked: Question, data: Path, ledger: Path | None, at: str) -> S
     UsageError
         For names nobody knows, ranges that cannot be read, a sealed zone, or more combos than a ledger should hold.
     """
-    bundle = load_bundle(asked.bundle)
+    bundle = load_bundle(asked.bundle, cache_in(data))
     for kind, name, known in (("gates", asked.gates, GATES), ("confidence mode", asked.confidence, MODES)):
         if name not in known:
             raise unknown(kind, name, known)

@@ -41,8 +41,8 @@ def print_swept(swept: Swept, top: int = 10) -> None:
         screen.print(line, soft_wrap=True)
     if swept.in_sample > 0.0:
         screen.print(
-            f"IN-SAMPLE: parts of this bundle were fitted on {swept.in_sample:.0%} of these bars: good for choosing, proof"
-            " of nothing. What is chosen has yet to be judged on bars that nobody chose on.",
+            f"IN-SAMPLE: parts of this bundle were fitted on {swept.in_sample:.0%} of these bars: good for choosing,"
+            " proof of nothing. What is chosen has yet to be judged on bars that nobody chose on.",
             soft_wrap=True,
         )
 
