@@ -10,13 +10,13 @@ help:             ## List the targets
 
 .venv/runtime: requirements.lock pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv .venv
-	@echo "installing what running a strategy needs (about 1.1 GB on disk, no torch)"
+	@echo "installing what running a strategy needs (about 1.2 GB on disk, no torch)"
 	@$(PIP) -r requirements.lock
 	@$(PIP) --no-deps --editable .
 	@touch .venv/runtime
 
 .venv/everything: .venv/runtime requirements-dev.lock
-	@echo "installing what training, trading live and testing need (about 2.5 GB on disk)"
+	@echo "installing what training, trading live and testing need (about 2.6 GB on disk in all)"
 	@$(PIP) -r requirements-dev.lock
 	@$(PIP) "torch==2.13.0"
 	@touch .venv/everything
@@ -28,7 +28,7 @@ test: .venv/everything    ## Run every test
 	@$(PY) -m pytest -n 2 --dist loadfile
 
 fast: .venv/everything    ## Run the tests that take seconds
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" tests/test_bars.py tests/test_barriers.py tests/test_simulate.py tests/test_architecture.py
+	@$(PY) -m pytest -n 2 --dist loadfile tests/test_barriers.py tests/test_simulate.py tests/test_score.py tests/test_architecture.py
 
 lint: .venv/everything
 	@$(PY) -m ruff format --check .

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -75,16 +76,18 @@ def test_every_side_effect_has_one_home(pattern):
     homes = HOMES[pattern]
     for path in SOURCES:
         name = str(path.relative_to(ROOT))
-        code = ast.unparse(_without_docstrings(ast.parse(path.read_text())))
-        if re.search(pattern, code, re.MULTILINE):
+        if re.search(pattern, _code(path), re.MULTILINE):
             assert name.startswith(homes) if homes else False, f"{name} uses {pattern}"
 
 
-def _without_docstrings(tree: ast.AST) -> ast.AST:
+@cache
+def _code(path: Path) -> str:
+    """A source without comments and docstrings."""
+    tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node):
             node.body[0] = ast.Pass()  # type: ignore[assignment]
-    return tree
+    return ast.unparse(tree)
 
 
 def test_help_imports_nothing_heavy():
