@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("engine", "models", "strategies", "research", "live")
-SOURCES = sorted(p for f in FOLDERS for p in (ROOT / f).rglob("*.py")) + [ROOT / "tradsys.py"]
+SOURCES = [*sorted(p for f in FOLDERS for p in (ROOT / f).rglob("*.py")), ROOT / "tradsys.py"]
 EVERY_SOURCE = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_KERNEL = 300, 40, 60
@@ -91,15 +91,16 @@ def _code(path: Path) -> str:
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, tradsys; print([m for m in sys.modules if m in ('numpy', 'pandas', 'torch', 'vectorbt', 'xgboost')])"
+    heavy = ("numpy", "pandas", "torch", "vectorbt", "xgboost")
+    code = f"import sys, tradsys; print([m for m in sys.modules if m in {heavy}])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
 
 def test_comparing_needs_no_learning_library():
+    heavy = ("torch", "sklearn", "hmmlearn", "optuna", "vectorbt", "plotly", "xgboost")
     code = (
-        "import sys, strategies.workbench, live.replay, models.bundle\n"
-        "print([m for m in sys.modules if m in ('torch', 'sklearn', 'hmmlearn', 'optuna', 'vectorbt', 'plotly', 'xgboost')])"
+        f"import sys, strategies.workbench, live.replay, models.bundle\nprint([m for m in sys.modules if m in {heavy}])"
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
