@@ -80,7 +80,7 @@ def sweep(  # noqa: PLR0913 - threads and road change how fast, not what
     _check(bars, wishes, atr, grid, funding, threads)
     out = np.full((len(COLUMNS), len(grid)), np.nan)
     if n == 0:
-        out[COLUMNS.index("trades")] = 0
+        out[[COLUMNS.index("total_return"), COLUMNS.index("trades")]] = 0.0
         return SweepResult(bars, rules, grid, out, SCAN)
     axes, candidates = axes_of(grid), _candidates(bars, wishes, atr, rules, grid.threshold[0])
     taken = _road(road, grid, n, len(candidates.row), funding is not None)
