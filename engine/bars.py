@@ -19,6 +19,12 @@ UNIT_NS = {"m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 8640
 LONGEST_CLOSURE_NS = 7 * UNIT_NS["d"]  # exchanges were last shut longer in 1933
 DAY_NS = UNIT_NS["d"]
 
+LOWEST_PRICE, HIGHEST_PRICE, HIGHEST_VOLUME = 1e-15, 1e15, 1e30  # beyond them float32 and squares overflow
+LAST_TIME = np.datetime64("2100-01-01", "ns")
+ABSURD_PRICE = "is no price (allowed: 1e-15 to 1e15); state it in another unit or repair the bar upstream"
+ABSURD_VOLUME = "is no volume (allowed: below 1e30); state it in another unit or repair the bar upstream"
+ABSURD_TIME = "is not before 2100; check the unit of the stamps (s, ms, us or ns)"
+
 
 def parse_timeframe(text: str) -> int:
     """Return the length of a timeframe such as ``15m``, ``1h`` or ``1d`` in nanoseconds.
@@ -64,9 +70,9 @@ class Bars:
     Parameters
     ----------
     open_time : datetime64[ns] array of shape (n,)
-        Open times in UTC, strictly increasing, on the timeframe's grid.
+        Open times in UTC, strictly increasing, on the timeframe's grid, before 2100.
     open, high, low, close, volume : float64 arrays of shape (n,)
-        Finite; prices positive; volume not negative; ``low <= open, close <= high``.
+        Finite; prices in 1e-15..1e15; volume in 0..1e30; ``low <= open, close <= high``.
     timeframe_ns : int
         Length of one bar in nanoseconds.
     symbol : str
@@ -196,6 +202,7 @@ def _own(bars: Bars, name: str, dtype: str) -> None:
 def _check_times(bars: Bars) -> None:
     stamps = bars.open_time.view(np.int64)
     _refuse(bars, np.isnat(bars.open_time), "open_time", "is missing; drop the row")
+    _refuse(bars, bars.open_time >= LAST_TIME, "open_time", ABSURD_TIME)
     step = np.diff(stamps)
     _refuse(bars, np.r_[False, step == 0], "open_time", "is a duplicate; keep one row per bar")
     _refuse(bars, np.r_[False, step < 0], "open_time", "goes back in time; sort the file by time")
@@ -209,7 +216,10 @@ def _check_prices(bars: Bars) -> None:
         _refuse(bars, ~np.isfinite(getattr(bars, name)), name, "is not finite; drop or repair the bar upstream")
     for name in COLUMNS[:4]:
         _refuse(bars, getattr(bars, name) <= 0, name, "is not positive; drop or repair the bar upstream")
+        absurd = (getattr(bars, name) >= HIGHEST_PRICE) | (getattr(bars, name) <= LOWEST_PRICE)
+        _refuse(bars, absurd, name, ABSURD_PRICE)
     _refuse(bars, bars.volume < 0, "volume", "is negative; drop or repair the bar upstream")
+    _refuse(bars, bars.volume >= HIGHEST_VOLUME, "volume", ABSURD_VOLUME)
     top = np.maximum(bars.open, bars.close)
     bottom = np.minimum(bars.open, bars.close)
     _refuse(bars, bars.high < top, "high", "is below open or close; drop or repair the bar upstream")

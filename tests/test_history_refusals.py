@@ -1,6 +1,7 @@
 """Refusing and checking: each mistake has its own line, and a check finds all of them at once."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -283,3 +284,48 @@ def test_a_check_is_plain_json(tmp_path):
     plain = json.loads(json.dumps(check_file(tmp_path / "x.csv").to_dict()))
     assert plain["defects"] == 1
     assert plain["findings"][0]["kind"] == "non-finite"
+
+
+@pytest.mark.parametrize("column", range(1, 6))
+def test_absurd_prices_volumes_and_times_are_refused_at_the_door(tmp_path, column):
+    row = ["2024-01-01T02:00", "10", "12", "9", "11", "5"]
+    row[column] = "1e31" if column == 5 else "1e-16" if column == 3 else "1e16"
+    path = tmp_path / "x.csv"
+    path.write_text(lines((2, ",".join(row))))
+    assert "absurd" in [f.kind for f in check_file(path).findings]
+    with pytest.raises(DataError, match=r"x.csv line 4 .*(is no price|is no volume).* repair the bar upstream"):
+        read_bars(path)
+
+
+def test_times_in_the_wrong_unit_are_refused_at_the_door(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(lines((2, "2150-01-01T02:00,10,12,9,11,5")))
+    with pytest.raises(DataError, match="is not before 2100; check the unit"):
+        read_bars(path)
+
+
+def test_bars_made_by_hand_are_held_to_the_same(tmp_path):
+    bars = random_bars(20, seed=1)
+    for changed in ({"high": bars.high * 1e16}, {"low": bars.low * 1e-18}, {"volume": bars.volume + 1e30}):
+        with pytest.raises(DataError, match=r"is no (price|volume)"):
+            replace(bars, **changed)
+    with pytest.raises(DataError, match="is not before 2100"):
+        replace(bars, open_time=bars.open_time + np.timedelta64(36500, "D"))
+
+
+def test_lone_spikes_and_still_stretches_are_remarks_and_no_steps():
+    bars = random_bars(400, seed=1)
+    prices = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close", "volume")}
+    for name in ("open", "high", "low", "close"):
+        prices[name][200:] *= 40.0  # a split is a step, no spike
+        prices[name][300:350] = bars.close[299] * 40.0
+        prices[name][351:389] = bars.close[350] * 40.0
+    prices["high"][100] *= 6.0
+    prices["low"][398] /= 6.0
+    found = check_bars(replace(bars, **prices), "mine")
+    assert [(f.kind, f.row) for f in found.findings if f.kind in ("spike", "flat")] == [
+        ("spike", 101),
+        ("flat", 301),
+        ("spike", 399),
+    ]
+    assert (found.defects, found.remarks) == (0, ["2 lone spikes", "1 flat stretch"])

@@ -13,9 +13,11 @@ from engine.bars import COLUMNS, LONGEST_CLOSURE_NS, Bars, format_timeframe, par
 from engine.errors import DataError
 from engine.history.infer import Stamps, infer_sessions, infer_symbol, stated_or_inferred
 from engine.history.raw import RawBars, describe, read_raw
+from engine.history.remarks import flat_stretches, spikes
 from engine.history.stamps import MISSING
+from engine.wording import counted
 
-REMARKS = ("gap", "zero-volume")  # true of real markets: worth knowing, no reason to refuse
+REMARKS = ("gap", "zero-volume", "spike", "flat")  # true of real markets: worth knowing, no reason to refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,9 @@ class Finding:
     Parameters
     ----------
     kind : str
-        ``gap`` and ``zero-volume`` are remarks; the others make reading refuse the file: unreadable,
-        unparsable, missing, unsorted, duplicate, timeframe, off-grid, non-finite, not-positive, ohlc.
+        ``gap``, ``zero-volume``, ``spike`` and ``flat`` are remarks; the others make reading refuse the file:
+        unreadable, unparsable, missing, unsorted, duplicate, timeframe, off-grid, non-finite, not-positive,
+        absurd, ohlc.
     time : str
         UTC time of the bar (of a gap: its first missing bar); empty where there is none.
     row : int
@@ -86,11 +89,26 @@ class Check:
     def summary(self) -> str:
         """The check in one line."""
         market = f"{self.symbol} {self.timeframe or 'unknown timeframe'}{' sessions' if self.sessions else ''}"
-        span = f"{self.rows} bars {self.first} .. {self.last}" if self.first else f"{self.rows} rows"
-        gaps = f"{self.gaps} gaps ({self.missing_bars} bars missing)"
+        rows = counted(self.rows, "bar" if self.first else "row")
+        span = f"{rows} {self.first} .. {self.last}" if self.first else rows
+        gaps = f"{counted(self.gaps, 'gap')} ({counted(self.missing_bars, 'bar')} missing)"
         volume = f"{self.zero_volume_share:.2%} without volume"
-        verdict = "usable" if not self.defects else f"REFUSED: {self.defects} defects"
+        verdict = "usable" if not self.defects else f"REFUSED: {counted(self.defects, 'defect')}"
         return f"{self.name}: {market}, {span}, {gaps}, {volume}, {verdict}"
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is worth knowing of bars that are usable, in a few words each; empty if nothing is."""
+        found = []
+        if self.gaps:
+            found.append(f"{counted(self.gaps, 'gap')} ({counted(self.missing_bars, 'bar')} missing)")
+        if self.zero_volume_share:
+            found.append(f"no volume in {self.zero_volume_share:.2%}")
+        kinds = [finding.kind for finding in self.findings]
+        for kind, one, many in (("spike", "lone spike", ""), ("flat", "flat stretch", "flat stretches")):
+            if kind in kinds:
+                found.append(counted(kinds.count(kind), one, many))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as plain JSON values."""
@@ -132,10 +150,11 @@ def check_file(
 
 
 def check_bars(bars: Bars, name: str) -> Check:
-    """Return what is remarkable in bars that passed the door: gaps and bars without volume."""
+    """Return what is remarkable in bars that passed the door: gaps, bars without volume, spikes, stillness."""
     blank = Check(name, bars.symbol, bars.timeframe, bars.sessions)
     stamps = bars.open_time.view(np.int64)
-    return _finished(blank, [], RawBars(_Memory(name), stamps, {"volume": bars.volume}, ()), bars.timeframe_ns)
+    prices = {column: getattr(bars, column) for column in COLUMNS}
+    return _finished(blank, [], RawBars(_Memory(name), stamps, prices, ()), bars.timeframe_ns)
 
 
 def find_gaps(stamps: Stamps, timeframe_ns: int, sessions: bool) -> NDArray[np.int64]:
@@ -201,6 +220,7 @@ def _finished(check: Check, found: list[Finding], raw: RawBars, timeframe_ns: in
         text = f"{len(silent)} of {len(raw.stamps)} bars ({share:.2%}) have no volume; this is the first"
         line = int(raw.sheet.line_of(silent[:1])[0])
         found.append(Finding("zero-volume", _time_texts(raw.stamps[row : row + 1])[0], line, text))
+    found += _oddities(raw)
     first, last = _time_texts(known[[0, -1]]) if len(known) else ("", "")
     return replace(
         check,
@@ -212,6 +232,24 @@ def _finished(check: Check, found: list[Finding], raw: RawBars, timeframe_ns: in
         zero_volume_share=share,
         findings=tuple(sorted(found, key=lambda finding: (finding.time, finding.row))),
     )
+
+
+def _oddities(raw: RawBars) -> list[Finding]:
+    """Return lone spikes and still stretches, in the order of the file."""
+    prices, found = raw.prices, []
+    lone, still = spikes(prices["high"], prices["low"], prices["close"]), flat_stretches(prices)
+    for row, time in zip(lone, _time_texts(raw.stamps[lone]), strict=True):
+        text = f"high {prices['high'][row]:g}, low {prices['low'][row]:g}: over 5 times off the closes around it"
+        found.append(Finding("spike", time, _line(raw, row), text))
+    begins, ends = _time_texts(raw.stamps[still[:, 0]]), _time_texts(raw.stamps[still[:, 1]])
+    for (first, last), begin, end in zip(still, begins, ends, strict=True):
+        text = f"{last - first + 1} equal bars without any movement, {begin} .. {end}"
+        found.append(Finding("flat", begin, _line(raw, first), text))
+    return found
+
+
+def _line(raw: RawBars, row: int) -> int:
+    return int(raw.sheet.line_of(np.array([row]))[0])
 
 
 def _known(stamps: Stamps) -> Stamps:

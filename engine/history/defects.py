@@ -8,7 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bars import COLUMNS, DAY_NS, Floats, format_timeframe
+from engine.bars import (
+    ABSURD_PRICE,
+    ABSURD_TIME,
+    ABSURD_VOLUME,
+    COLUMNS,
+    DAY_NS,
+    HIGHEST_PRICE,
+    HIGHEST_VOLUME,
+    LAST_TIME,
+    LOWEST_PRICE,
+    Floats,
+    format_timeframe,
+)
 from engine.history.infer import Stamps
 
 REPAIR = "drop or repair the bar upstream"
@@ -20,7 +32,8 @@ class Defect(NamedTuple):
     Parameters
     ----------
     kind : str
-        Short name of the rule: unparsable, missing, unsorted, duplicate, off-grid, non-finite, not-positive, ohlc.
+        Short name of the rule: unparsable, missing, unsorted, duplicate, off-grid, non-finite, not-positive,
+        absurd, ohlc.
     column : str
         Column at fault.
     rows : int64 array of shape (k,)
@@ -43,6 +56,7 @@ def order_defects(stamps: Stamps) -> Iterator[Defect]:
     times = stamps.view("datetime64[ns]")
     absent = np.isnat(times)
     yield _defect("missing", "timestamp", absent, times, "is missing; drop the row")
+    yield _defect("absurd", "timestamp", times >= LAST_TIME, times, ABSURD_TIME)
     known = np.flatnonzero(~absent)
     step = np.diff(stamps[known])
     back = "goes back in time; sort the file by time"
@@ -70,6 +84,12 @@ def price_defects(prices: dict[str, Floats]) -> Iterator[Defect]:
     for name in COLUMNS[:4]:
         yield _defect("not-positive", name, prices[name] <= 0, prices[name], f"is not positive; {REPAIR}")
     yield _defect("not-positive", "volume", prices["volume"] < 0, prices["volume"], f"is negative; {REPAIR}")
+    for name in COLUMNS[:4]:
+        cells = prices[name]
+        absurd = ((cells >= HIGHEST_PRICE) & (cells < np.inf)) | ((cells > 0) & (cells <= LOWEST_PRICE))
+        yield _defect("absurd", name, absurd, cells, ABSURD_PRICE)
+    volume = prices["volume"]
+    yield _defect("absurd", "volume", (volume >= HIGHEST_VOLUME) & (volume < np.inf), volume, ABSURD_VOLUME)
     whole = np.isfinite(prices["open"] + prices["high"] + prices["low"] + prices["close"])
     below = whole & (prices["high"] < np.maximum(prices["open"], prices["close"]))
     above = whole & (prices["low"] > np.minimum(prices["open"], prices["close"]))

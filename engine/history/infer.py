@@ -24,7 +24,7 @@ def weekday(stamps: Stamps) -> Stamps:
 
 def never_at_weekends(stamps: Stamps) -> bool:
     """Return whether more than three weeks of stamps hold no Saturday and no Sunday."""
-    if len(stamps) == 0 or stamps.max() - stamps.min() <= THREE_WEEKS_NS:
+    if len(stamps) == 0 or int(stamps.max()) - int(stamps.min()) <= THREE_WEEKS_NS:
         return False
     return not bool((weekday(stamps) >= 5).any())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.report.terminal import number
+from engine.wording import counted
 
 SIDES = {1: "long", -1: "short", 0: "nothing"}
 
@@ -46,16 +47,14 @@ def veto_lines(found: Any) -> list[str]:
     """Return what each gate's vetoes saved or cost (``strategies.explain.Vetoes``), one line each."""
     lines = []
     for one in found:
-        mean = one.mean
+        mean, vetoes = one.mean, counted(one.count, "veto", "vetoes")
         if mean.value is None:
-            lines.append(
-                f"  {one.gate:<10} {one.count} vetoes; their worth is not known: {mean.why or 'none was made'}"
-            )
+            lines.append(f"  {one.gate:<10} {vetoes}; their worth is not known: {mean.why or 'none was made'}")
             continue
         ends = "" if mean.low is None or mean.high is None else f" [{mean.low * 1e4:+.1f}, {mean.high * 1e4:+.1f}]"
         sure = mean.low is not None and mean.high is not None and (mean.low > 0 or mean.high < 0)
         verb = ("saved" if mean.value < 0 else "cost") if sure else "cannot be told from chance"
-        missed = f"{one.count} vetoes of trades that would have earned {mean.value * 1e4:+.1f} bp each{ends}"
+        missed = f"{vetoes} of trades that would have earned {mean.value * 1e4:+.1f} bp each{ends}"
         lines.append(f"  {one.gate:<10} {missed}: {verb}")
     return lines
 
