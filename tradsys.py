@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
+from live import options as ask
+
 app = typer.Typer(
+    cls=ask.Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -17,27 +20,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Import, check and list market data.")
 app.add_typer(data_app, name="data")
-
-DataFolder = Annotated[Path, typer.Option("--data", help="Folder of the stored series.")]
-BundleName = Annotated[str, typer.Argument(help="Name of a shipped bundle, or the folder of your own.")]
-BarsName = Annotated[str | None, typer.Option("--bars", help="Embedded or stored series, or a file of bars.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")]
-LedgerFile = Annotated[
-    Path | None, typer.Option("--ledger", help="Trial ledger; trials.db in the data folder by default.")
-]
-SymbolName = Annotated[str | None, typer.Option("--symbol", help="Name of the market; from the file name by default.")]
-TimeframeName = Annotated[str | None, typer.Option("--timeframe", help="Such as 15m, 1h, 1d; inferred by default.")]
-ZoneName = Annotated[str, typer.Option("--zone", help="test, oos, validation, development or all.")]
-ConfidenceMode = Annotated[str, typer.Option("--confidence", help="rank or probability.")]
-Fee = Annotated[float | None, typer.Option(help="Taker fee per side, as a fraction.")]
-MakerFee = Annotated[float | None, typer.Option(help="Maker fee per side, as a fraction.")]
-Slippage = Annotated[float | None, typer.Option(help="Slippage per side, as a fraction.")]
-Exposure = Annotated[float | None, typer.Option(help="Share of equity per trade.")]
-Unseal = Annotated[str | None, typer.Option(help="Why the sealed zone of a draft is looked at.")]
-Sessions = Annotated[
-    bool | None,
-    typer.Option("--sessions/--no-sessions", help="Whether the market closes at times; inferred by default."),
-]
 
 
 def main() -> None:
@@ -49,31 +31,32 @@ def main() -> None:
     except TradingError as mistake:
         sys.stderr.write(f"{type(mistake).__name__}: {mistake}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; nothing half-written was left behind\n")
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
 
 
 @app.command(epilog="Example: tradsys compare btcusdt-1h --bars BTCUSDT-1h --zone oos --fee 0.0005")
 def compare(
-    bundle: BundleName = "nasdaq-1d",
-    bars: BarsName = None,
-    zone: ZoneName = "test",
-    confidence: ConfidenceMode = "rank",
-    fee: Fee = None,
-    maker_fee: MakerFee = None,
-    slippage: Slippage = None,
-    exposure: Exposure = None,
-    unseal: Unseal = None,
+    bundle: ask.BundleName = "nasdaq-1d",
+    bars: ask.BarsName = None,
+    zone: ask.ZoneName = "test",
+    confidence: ask.ConfidenceMode = "rank",
+    fee: ask.Fee = None,
+    maker_fee: ask.MakerFee = None,
+    slippage: ask.Slippage = None,
+    exposure: ask.Exposure = None,
+    unseal: ask.Unseal = None,
     cards: Annotated[bool, typer.Option("--cards", help="Print the report card of every profile too.")] = False,
     out: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("reports/compare.html"),
-    as_json: AsJson = False,
-    ledger: LedgerFile = None,
-    data: DataFolder = Path("data"),
+    as_json: ask.AsJson = False,
+    ledger: ask.LedgerFile = None,
+    data: ask.DataFolder = ask.DATA,
 ) -> None:
     """Set Sniper, Audited and Reckless side by side on the same bars at equal costs."""
+    from engine.report.paths import writable
+
+    if not as_json:
+        writable(out)
     costs = (fee, maker_fee, slippage, exposure)
     judged, curves = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data)
     if as_json:
@@ -96,24 +79,27 @@ def backtest(
         str, typer.Argument(help="sniper, audited, reckless, or a strategy between them: 0.75 +regime.")
     ],
     bundle: Annotated[str, typer.Option("--bundle", help="Name or folder of a bundle.")] = "nasdaq-1d",
-    bars: BarsName = None,
-    zone: ZoneName = "test",
-    confidence: ConfidenceMode = "rank",
-    fee: Fee = None,
-    maker_fee: MakerFee = None,
-    slippage: Slippage = None,
-    exposure: Exposure = None,
-    unseal: Unseal = None,
+    bars: ask.BarsName = None,
+    zone: ask.ZoneName = "test",
+    confidence: ask.ConfidenceMode = "rank",
+    fee: ask.Fee = None,
+    maker_fee: ask.MakerFee = None,
+    slippage: ask.Slippage = None,
+    exposure: ask.Exposure = None,
+    unseal: ask.Unseal = None,
     csv: Annotated[Path | None, typer.Option(help="Folder for trades, decisions and equity as CSV.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="The same as Parquet.")] = None,
-    as_json: AsJson = False,
-    ledger: LedgerFile = None,
-    data: DataFolder = Path("data"),
+    as_json: ask.AsJson = False,
+    ledger: ask.LedgerFile = None,
+    data: ask.DataFolder = ask.DATA,
 ) -> None:
     """Print the report card of one profile: what its figures are worth."""
     from engine.compare import CONTROL, GRID, PROFILE
     from engine.errors import unknown
+    from engine.report.paths import writable
 
+    for place in filter(None, (csv, parquet)):
+        writable(place, folder=True)
     costs = (fee, maker_fee, slippage, exposure)
     judged, _ = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, (PROFILE, GRID))
     rows = {row.name.lower(): row for row in judged.comparison.rows if row.kind != CONTROL}
@@ -138,17 +124,17 @@ def backtest(
 
 @app.command(epilog="Example: tradsys explain nasdaq-1d --profile audited --at 2018-02-05")
 def explain(
-    bundle: BundleName = "nasdaq-1d",
+    bundle: ask.BundleName = "nasdaq-1d",
     profile: Annotated[str, typer.Option(help="sniper, audited or reckless.")] = "audited",
     at: Annotated[str | None, typer.Option(help="Explain the decision of the bar open at this time, UTC.")] = None,
     trade: Annotated[int | None, typer.Option(help="Explain the decision behind the N-th trade of the zone.")] = None,
     vetoes: Annotated[bool, typer.Option("--vetoes", help="Sum what each gate's vetoes saved or cost.")] = False,
-    bars: BarsName = None,
-    zone: ZoneName = "test",
-    unseal: Unseal = None,
-    as_json: AsJson = False,
-    ledger: LedgerFile = None,
-    data: DataFolder = Path("data"),
+    bars: ask.BarsName = None,
+    zone: ask.ZoneName = "test",
+    unseal: ask.Unseal = None,
+    as_json: ask.AsJson = False,
+    ledger: ask.LedgerFile = None,
+    data: ask.DataFolder = ask.DATA,
 ) -> None:
     """Show the evidence behind a decision, every gate's verdict, and what became of it."""
     from engine.report.explained import print_explained
@@ -161,6 +147,8 @@ def explain(
 
 def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, kinds=("profile",)):  # type: ignore[no-untyped-def]
     """The road that compare and backtest share: from options to a judged comparison, and the blocks of its page."""
+    from engine.kernel_cache import uncompiled
+    from engine.report.paths import writable
     from live.clock import stamp
     from models.bundle import load_bundle
     from models.cache import cache_in
@@ -170,8 +158,10 @@ def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, kinds=(
 
     opened = load_bundle(bundle, cache_in(data))
     market = find_market(opened, bars, data)
+    book = writable(data / "trials.db" if ledger is None else ledger)
+    if uncompiled():
+        typer.echo("compiling kernels once, about 20 s", err=True)
     comparison = compare_bundle(opened, market, zone, confidence, named_terms(*costs), unseal)
-    book = data / "trials.db" if ledger is None else ledger
     record_look(book, opened, zone, unseal, stamp())
     judged = judge_ledgered(comparison, book, stamp(), kinds=kinds)
     return judged, lambda: threshold_curves(opened, market, comparison.rules, confidence)
@@ -180,38 +170,45 @@ def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, kinds=(
 @app.command(epilog="Example: tradsys train my-coin --bars SOLUSDT-1h --config default --resume")
 def train(
     name: Annotated[str, typer.Argument(help="Name of the bundle; research/configs/NAME.toml configures it.")],
-    bars: BarsName = None,
+    bars: ask.BarsName = None,
     config: Annotated[str | None, typer.Option(help="Another configuration: its name or a TOML file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the bundle; models/bundles/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the finished folds of this run.")] = False,
-    ledger: LedgerFile = None,
-    data: DataFolder = Path("data"),
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a bundle that was released.")] = False,
+    ledger: ask.LedgerFile = None,
+    data: ask.DataFolder = ask.DATA,
 ) -> None:
     """Train, calibrate, audit and bundle a model, with every loss beside what no skill would lose."""
+    from engine.report.paths import writable
     from live.clock import stamp
     from models.bundle import load_bundle
     from research.road import train_bundle
     from strategies.ledgered import record_training
 
-    folder = train_bundle(name, bars, config, out, resume, data)
-    record_training(data / "trials.db" if ledger is None else ledger, load_bundle(folder), stamp())
+    book = writable(data / "trials.db" if ledger is None else ledger)
+    folder = train_bundle(name, bars, config, out, (resume, replace), data)
+    record_training(book, load_bundle(folder), stamp())
 
 
 @app.command(epilog="Example: tradsys release models/bundles/my-coin")
-def release(bundle: BundleName) -> None:
+def release(bundle: ask.BundleName) -> None:
     """Release a draft: its test zone is sealed no longer. Do it once, after the last look you mean to count."""
+    from models.bundle import load_bundle
     from models.bundle import release as release_bundle
 
+    if load_bundle(bundle).manifest.released:
+        typer.echo(f"{bundle} was released already; nothing was changed")
+        return
     typer.echo(f"released {release_bundle(bundle)}; its test zone is open to everyone from now on")
 
 
 @app.command(epilog="Example: tradsys verify btcusdt-1h --bars BTCUSDT-1h")
 def verify(
-    bundle: BundleName = "nasdaq-1d",
-    bars: BarsName = None,
+    bundle: ask.BundleName = "nasdaq-1d",
+    bars: ask.BarsName = None,
     leaks: Annotated[bool, typer.Option("--leaks", help="Look for leaks too: futures, fences, unseen bars.")] = False,
-    as_json: AsJson = False,
-    data: DataFolder = Path("data"),
+    as_json: ask.AsJson = False,
+    data: ask.DataFolder = ask.DATA,
 ) -> None:
     """Prove that nothing looks ahead and that live decides what the backtest decided; exit 1 if not."""
     from live.verify import verify_bundle
@@ -224,7 +221,7 @@ def verify(
 def live(
     replay: Annotated[str | None, typer.Option(help="Recorded bars to run the real bot over.")] = None,
     env: Annotated[Path | None, typer.Option(help="Settings file; .env by default, if there is one.")] = None,
-    data: DataFolder = Path("data"),
+    data: ask.DataFolder = ask.DATA,
 ) -> None:
     """Run the bot that STRATEGY_PROFILE and the rest of .env describe."""
     from live.replay import run_live
@@ -235,28 +232,30 @@ def live(
 @data_app.command("import", epilog="Example: tradsys data import BTCUSDT-1h-2024-06.zip --symbol BTCUSDT")
 def data_import(
     file: Annotated[Path, typer.Argument(help="Parquet, feather, CSV or Binance archive.")],
-    symbol: SymbolName = None,
-    timeframe: TimeframeName = None,
-    sessions: Sessions = None,
+    symbol: ask.SymbolName = None,
+    timeframe: ask.TimeframeName = None,
+    sessions: ask.Sessions = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a stored series that differs.")] = False,
-    data: DataFolder = Path("data"),
+    data: ask.NewFolder = ask.DATA,
 ) -> None:
     """Check a file of bars and store it as a series."""
-    from engine.history import Store
+    from engine.history import Store, check_named
+    from engine.wording import counted
 
-    folder = Store(data).import_file(file, symbol, timeframe, sessions, replace)
-    bars = Store(data).load(folder.name)
-    typer.echo(f"stored {folder.name}: {len(bars)} bars; compare with: tradsys compare BUNDLE --bars {folder.name}")
+    name = Store(data).import_file(file, symbol, timeframe, sessions, replace).name
+    found = check_named(name, data)
+    told = ", ".join((counted(found.rows, "bar"), *found.remarks))
+    typer.echo(f"stored {name}: {told}; compare with: tradsys compare BUNDLE --bars {name}")
 
 
 @data_app.command("check", epilog="Example: tradsys data check BTCUSDT_1h.parquet --json")
 def data_check(
     what: Annotated[str, typer.Argument(help="A file, or the name of a stored or embedded series.")],
-    symbol: SymbolName = None,
-    timeframe: TimeframeName = None,
-    sessions: Sessions = None,
-    as_json: AsJson = False,
-    data: DataFolder = Path("data"),
+    symbol: ask.SymbolName = None,
+    timeframe: ask.TimeframeName = None,
+    sessions: ask.Sessions = None,
+    as_json: ask.AsJson = False,
+    data: ask.DataFolder = ask.DATA,
 ) -> None:
     """List gaps, duplicates, impossible prices, off-grid stamps, empty bars; exit 1 if the file must be refused."""
     from engine.history import check_named
@@ -269,7 +268,7 @@ def data_check(
 
 
 @data_app.command("list", epilog="Example: tradsys data list")
-def data_list(as_json: AsJson = False, data: DataFolder = Path("data")) -> None:
+def data_list(as_json: ask.AsJson = False, data: ask.DataFolder = ask.DATA) -> None:
     """List the series at hand: embedded ones first."""
     from engine.history import list_series
     from engine.report.lists import print_series
@@ -280,8 +279,8 @@ def data_list(as_json: AsJson = False, data: DataFolder = Path("data")) -> None:
 @app.command(epilog="Example: tradsys cache --clear")
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Delete every kept prediction.")] = False,
-    as_json: AsJson = False,
-    data: DataFolder = Path("data"),
+    as_json: ask.AsJson = False,
+    data: ask.DataFolder = ask.DATA,
 ) -> None:
     """List the predictions kept in the data folder, which spare asking a model twice, or delete them."""
     from engine.report.lists import print_kept

@@ -41,6 +41,12 @@ def forget_stale_kernels(root: Path) -> bool:
     return True
 
 
+def uncompiled() -> bool:
+    """Return whether this process has yet to compile kernels, so that whoever waits can be told why."""
+    root = Path(__file__).resolve().parents[1]
+    return not any((root / FOLDERS[0]).rglob("__pycache__/*.nbi"))
+
+
 def fingerprint(root: Path) -> str:
     """Return one hash of all sources that hold kernels or constants of kernels."""
     digest = hashlib.blake2b()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from engine.bars import Bars
-from engine.errors import UsageError
+from engine.errors import ModelMismatch, UsageError
 from engine.history.embedded import EMBEDDED
 from engine.history.find import find_bars
+from engine.report.paths import writable
 from models.bundle import BUNDLES
+from models.folder import read_manifest
+from models.manifest import MANIFEST
 from research.config import CONFIGS, TrainConfig, load_config
 
 RUNS = Path("runs")
@@ -17,7 +21,7 @@ GENERIC = "default"
 
 
 def train_bundle(
-    name: str, bars: str | None, config: str | None, out: Path | None, resume: bool, data_root: Path
+    name: str, bars: str | None, config: str | None, out: Path | None, again: tuple[bool, bool], data_root: Path
 ) -> Path:
     """Train a bundle by name, return its folder, and print where it lies and what its losses are worth.
 
@@ -31,19 +35,25 @@ def train_bundle(
         Another configuration: a name in research/configs or a TOML file.
     out : Path or None
         Folder of the bundle; models/bundles/NAME by default.
-    resume : bool
-        Continue from the finished parts of the same run.
+    again : (bool, bool)
+        Whether to continue from the finished parts of the same run, and whether a released bundle may be replaced.
     data_root : Path
         Folder of the stored series.
+
+    Raises
+    ------
+    UsageError
+        Before anything is learned: for names nobody knows, or a folder that cannot or must not be written.
     """
+    resume, replaces = again
+    folder = _free(BUNDLES / name if out is None else out, replaces)
+    chosen = _config(name, config)
+    market = _market(name, bars, data_root)
     from engine.report.terminal import console
     from research.progress import progress_bar
     from research.train import train
     from research.training_report import show_report
 
-    market = _market(name, bars, data_root)
-    chosen = _config(name, config)
-    folder = BUNDLES / name if out is None else out
     with progress_bar() as progress:
         train(chosen, market, folder, resume, RUNS / name, progress)
     screen = console()
@@ -52,6 +62,17 @@ def train_bundle(
     screen.print(
         f"draft: {folder}; judge it with: tradsys compare {told} --bars {bars or name} --zone oos", soft_wrap=True
     )
+    return folder
+
+
+def _free(folder: Path, replaces: bool) -> Path:
+    """Return a folder that a bundle can be written to and whose bundle nobody was given yet."""
+    writable(folder, folder=True)
+    released = False
+    with suppress(ModelMismatch):  # one that cannot be read is retrained
+        released = (folder / MANIFEST).is_file() and read_manifest(folder)[0].released
+    if released and not replaces:
+        raise UsageError(f"{folder} holds a released bundle; name another --out, or replace it with --replace")
     return folder
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import sys
 from dataclasses import replace
 
@@ -92,14 +94,107 @@ def test_cards_are_printed_on_demand(run, bundle, csv):
         (("train", "mine"), "name the bars to train mine on"),
         (("live",), "STRATEGY_PROFILE is missing"),
         (("verify", "nothing-here"), "nothing-here"),
+        (("verify", "BUNDLE", "--bars", "nasdaq-1d"), "was trained on 1h bars"),
+        (("compare", "BUNDLE", "--bars", "CSV", "--zone", "TEST"), "did you mean 'test'"),
+        (("compare", "BUNDLE", "--bars", "CSV", "--out", "."), ". is a folder; name a file to write"),
+        (("compare", "BUNDLE", "--bars", "CSV", "--out", "CSV/x.html"), "is a file; name another place"),
+        (("compare", "BUNDLE", "--bars", "CSV", "--ledger", "CSV/x.db"), "is a file; name another place"),
+        (("backtest", "sniper", "--bundle", "BUNDLE", "--bars", "CSV", "--csv", "CSV"), "name a folder to write into"),
+        (("train", "mine", "--bars", "CSV", "--out", "CSV"), "is a file; name a folder to write into"),
+        (("train", "mine", "--bars", "CSV", "--out", "BUNDLE"), "holds a released bundle; name another --out, or"),
+        (("train", "mine", "--bars", "CSV", "--config", "defualt"), "did you mean 'default'"),
+        (("compare", "BUNDLE", "--bars", "CSV", "--data", "nowhere"), "--data nowhere does not exist"),
+        (("explain", "BUNDLE", "--bars", "CSV", "--data", "nowhere", "--vetoes"), "--data nowhere does not exist"),
+        (("data", "list", "--data", "CSV"), "is a file; name the folder of the stored series"),
+        (("data", "import", "CSV", "--data", "CSV"), "is a file; name the folder of the stored series"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, bundle, csv, args, said):
-    args = [str(bundle) if a == "BUNDLE" else str(csv) if a == "CSV" else a for a in args]
+    args = [a.replace("BUNDLE", str(bundle)).replace("CSV", str(csv)) for a in args]
     code, out, err = run(*args)
-    assert code == 2
+    assert (code, out) == (2, "")
     assert said in err
     assert "Traceback" not in err + out
+
+
+def test_a_refused_comparison_leaves_nothing_behind(run, bundle, csv, tmp_path):
+    run("compare", bundle, "--bars", csv, "--data", "nowhere")
+    run("compare", bundle, "--bars", csv, "--out", ".")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_while_it_is_written_leaves_no_part_of_it(tmp_path):
+    from engine.errors import UsageError
+    from engine.report.export import write_columns
+    from engine.report.paths import written_whole
+
+    (tmp_path / "taken.csv").mkdir()
+    with pytest.raises(UsageError, match=r"taken.csv cannot be written: .*; name another place"):
+        write_columns({"A": [1]}, tmp_path / "taken.csv")
+
+    def killed() -> None:
+        with written_whole(tmp_path / "x.html") as unfinished:
+            unfinished.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        killed()
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.csv"]
+
+
+def test_csv_times_are_iso_to_the_second(run, bundle, csv, tmp_path):
+    assert run("backtest", "reckless", "--bundle", bundle, "--bars", csv, "--csv", "out")[0] == 0
+    head, first, *_ = (tmp_path / "out" / "reckless-equity.csv").read_text().splitlines()
+    assert head.split(",")[0] == '"Close Time"'
+    assert re.fullmatch(r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"', first.split(",")[0])
+
+
+def test_a_second_release_says_so(run, bundle):
+    code, out, _ = run("release", bundle)
+    assert (code, "was released already" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"), [("train", "run the same command with --resume"), ("data list", "nothing half-written")]
+)
+def test_ctrl_c_ends_a_verb_with_a_line_and_130(run, monkeypatch, verb, said):
+    def stop(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("research.road.train_bundle", stop)
+    monkeypatch.setattr("engine.history.list_series", stop)
+    code, out, err = run(*verb.split(), *(["mine"] if verb == "train" else []))
+    assert (code, out, err.startswith("stopped; "), said in err) == (130, "", True, True)
+
+
+def test_an_import_says_what_is_missing(run, csv, tmp_path):
+    head, *rows = csv.read_text().splitlines()
+    (tmp_path / "HOLES-1h.csv").write_text("\n".join([head, *rows[:100], *rows[500:]]) + "\n")
+    _, out, _ = run("data", "import", tmp_path / "HOLES-1h.csv")
+    assert "stored HOLES-1h: 3600 bars, 1 gap (400 bars missing); compare with" in out
+
+
+def test_too_little_history_is_said_in_one_line(run, bundle, csv, tmp_path):
+    head, *rows = csv.read_text().splitlines()
+    (tmp_path / "SHORT-1h.csv").write_text("\n".join([head, *rows[-40:]]) + "\n")
+    code, out, _ = run("compare", bundle, "--bars", tmp_path / "SHORT-1h.csv", "--zone", "all")
+    assert (code, out.count("no decision was possible")) == (0, 1)
+
+
+def test_a_threshold_no_probability_reaches_is_said(run, bundle, csv):
+    _, out, _ = run("compare", bundle, "--bars", csv, "--confidence", "probability")
+    assert re.search(r"Sniper: no calibrated probability reaches 0.95 \(highest 0\.\d\d\)", out)
+
+
+@pytest.mark.parametrize("width", [80, 96, 120, 140])
+def test_a_narrow_terminal_does_without_columns_rather_than_cut_numbers(run, bundle, csv, monkeypatch, width):
+    from rich.console import Console
+
+    monkeypatch.setattr("engine.report.terminal.console", lambda: Console(width=width, highlight=False))
+    _, out, _ = run("compare", bundle, "--bars", csv)
+    table = out[out.index("strategy") :].split("\n\n")[0]
+    assert "…" not in table
+    assert ("fees" in table, "bp/trade" in table) == (width >= 120, True)
 
 
 def test_usage_errors_exit_with_2(run):

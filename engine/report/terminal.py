@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engine.compare import CONTROL, GRID, PROFILE, Comparison, Row
 from engine.inference.winrate import FEW_TRADES
 
@@ -75,18 +77,33 @@ HEADS = (
 )
 
 
-def comparison_table(judged: Judged) -> Table:
+NARROW = (11, 10, 8, 7, 4)  # what a narrow terminal does without, in this order: fees, in mkt, b/e, the intervals
+
+
+def fitting_table(judged: Judged, screen: Console) -> Table:
+    """Return the widest table of a comparison that a terminal shows without cutting a number."""
+    wide = screen.options.update(max_width=10_000)
+    for left in range(len(NARROW) + 1):
+        table = comparison_table(judged, NARROW[:left])
+        if screen.measure(table, options=wide).maximum <= screen.width:
+            break
+    return table
+
+
+def comparison_table(judged: Judged, left_out: Sequence[int] = ()) -> Table:
     """Return the table of a comparison: profiles, the gate grid between them, controls."""
     from rich.box import SIMPLE
     from rich.table import Table
 
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, head in enumerate(HEADS):
-        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=True)
+    kept = [i for i in range(len(HEADS)) if i not in left_out]
+    for i in kept:
+        table.add_column(HEADS[i], justify="left" if i == 0 else "right", no_wrap=True)
     for kind in (PROFILE, GRID, CONTROL):
         for row in (r for r in judged.comparison.rows if r.kind == kind):
             few = row.kind != CONTROL and row.score.trades < FEW_TRADES
-            table.add_row(*columns(judged, row), style="dim" if few else None)
+            cells = columns(judged, row)
+            table.add_row(*(cells[i] for i in kept), style="dim" if few else None)
         table.add_section()
     return table
 
@@ -96,7 +113,7 @@ def print_judged(judged: Judged, cards: bool = False) -> None:
     screen = console()
     for line in headlines(judged.comparison):
         screen.print(line, soft_wrap=True)
-    screen.print(comparison_table(judged))
+    screen.print(fitting_table(judged, screen))
     for line in believed(judged):
         screen.print(line, soft_wrap=True)
     if cards:
@@ -132,7 +149,7 @@ def headlines(comparison: Comparison) -> list[str]:
 def believed(judged: Judged) -> list[str]:
     """Return what a reader must know before believing the table."""
     rows = judged.comparison.rows
-    lines = [f"{one.row.name}: {one.verdict.sentence}" for one in judged.profiles]
+    lines = [*undecided(rows), *(f"{one.row.name}: {one.verdict.sentence}" for one in judged.profiles)]
     if judged.ranking:
         lines.append(f"ranked by the lower bound of the difference to holding: {', '.join(judged.ranking)}")
     if judged.fresh:
@@ -142,6 +159,21 @@ def believed(judged: Judged) -> list[str]:
     ambiguous = [row.score.ambiguous_share for row in rows if row.kind == PROFILE and row.score.ambiguous_share]
     if ambiguous:
         lines.append(f"up to {max(ambiguous):.1%} of trades touched stop and target in one bar: taken as stopped")
+    return lines
+
+
+def undecided(rows: Sequence[Row]) -> list[str]:
+    """Return why profiles without a trade made none, where it was no gate's doing."""
+    idle = [(row, row.signals) for row in rows if row.kind == PROFILE and not row.score.trades and row.signals]
+    if idle and all(row.wishes()["no_evidence"] == len(signals) for row, signals in idle):
+        return ["no decision was possible: these bars have too little gap-free history before them; bring earlier bars"]
+    lines = []
+    for row, signals in idle:
+        known = signals.confidence[np.isfinite(signals.confidence)]
+        asked = row.terms.get("threshold")
+        if asked is not None and len(known) and known.max() < asked:
+            what = "calibrated probability" if row.terms.get("mode") == "probability" else "confidence"
+            lines.append(f"{row.name}: no {what} reaches {asked:g} (highest {known.max():.2f})")
     return lines
 
 

@@ -1,0 +1,63 @@
+"""What every verb of the front door may be asked, and what becomes of a verb that is stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+DATA = Path("data")
+
+
+class Verbs(TyperGroup):
+    """The verbs; whoever stops one is told what was kept."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run a verb; Ctrl-C ends it with a line and exit code 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            kept = "finished parts are kept: run the same command with --resume"
+            typer.echo(f"stopped; {kept if ctx.invoked_subcommand == 'train' else 'nothing half-written'}", err=True)
+            raise typer.Exit(130) from None
+
+
+def _is_folder(path: Path) -> Path:
+    from engine.errors import UsageError
+
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--data {path} is a file; name the folder of the stored series")
+    return path
+
+
+def _is_there(path: Path) -> Path:
+    from engine.errors import UsageError
+
+    if path != DATA and not path.exists():
+        raise UsageError(f"--data {path} does not exist; `tradsys data import FILE --data {path}` makes it")
+    return _is_folder(path)
+
+
+DataFolder = Annotated[Path, typer.Option("--data", help="Folder of the stored series.", callback=_is_there)]
+NewFolder = Annotated[Path, typer.Option("--data", help="Folder of the stored series.", callback=_is_folder)]
+BundleName = Annotated[str, typer.Argument(help="Name of a shipped bundle, or the folder of your own.")]
+BarsName = Annotated[str | None, typer.Option("--bars", help="Embedded or stored series, or a file of bars.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")]
+LedgerFile = Annotated[
+    Path | None, typer.Option("--ledger", help="Trial ledger; trials.db in the data folder by default.")
+]
+SymbolName = Annotated[str | None, typer.Option("--symbol", help="Name of the market; from the file name by default.")]
+TimeframeName = Annotated[str | None, typer.Option("--timeframe", help="Such as 15m, 1h, 1d; inferred by default.")]
+ZoneName = Annotated[str, typer.Option("--zone", help="test, oos, validation, development or all.")]
+ConfidenceMode = Annotated[str, typer.Option("--confidence", help="rank or probability.")]
+Fee = Annotated[float | None, typer.Option(help="Taker fee per side, as a fraction.")]
+MakerFee = Annotated[float | None, typer.Option(help="Maker fee per side, as a fraction.")]
+Slippage = Annotated[float | None, typer.Option(help="Slippage per side, as a fraction.")]
+Exposure = Annotated[float | None, typer.Option(help="Share of equity per trade.")]
+Unseal = Annotated[str | None, typer.Option(help="Why the sealed zone of a draft is looked at.")]
+Sessions = Annotated[
+    bool | None,
+    typer.Option("--sessions/--no-sessions", help="Whether the market closes at times; inferred by default."),
+]
