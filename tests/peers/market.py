@@ -1,6 +1,6 @@
-"""A market for every peer: prices in cents, jumps between bars, bars that touch both barriers, missing bars.
+"""A market for every peer: jumps between bars, bars that touch both barriers, missing bars.
 
-Wicks reach at least a cent beyond open and close: Nautilus loses a bar's close when it equals the low.
+Wicks reach a tick beyond open and close: Nautilus loses a bar's close when it equals the low.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.signals import Signals
 from engine.simulate import Result, simulate
 from engine.synthetic import random_bars
 
-N, UP, DOWN, HOLD = 1000, 1.5, 1.0, 5
+N, UP, DOWN, HOLD, TICK = 1000, 1.5, 1.0, 5, 0.25
 COLUMNS = ("entry_bar", "exit_bar", "entry_price", "exit_price", "side")
 
 
@@ -25,12 +25,12 @@ class Peculiar(NamedTuple):
     """A market for a peer: what its own rules allow to be compared.
 
     ``jump`` is how far bars open from the last close, in standard deviations of a bar; ``unit`` is the barriers' unit
-    as a share of the price, in whole cents where ``in_cents``; ``wishes`` is the share of bars with one.
+    as a share of the price, in whole ticks where ``whole``; ``wishes`` is the share of bars with one.
     """
 
     jump: float = 1 / 3
     missing: float = 0.0
-    in_cents: bool = True
+    whole: bool = True
     n: int = N
     volatility: float = 0.012
     unit: float = 0.01
@@ -41,10 +41,10 @@ class Peculiar(NamedTuple):
     def bars(self) -> Bars:
         calm = random_bars(self.n, seed=8, timeframe="1m", volatility=self.volatility, gaps=self.missing)
         jumps = self.volatility * self.jump * np.random.default_rng(8).standard_normal(self.n)
-        opened = np.round(calm.open * np.exp(jumps) if self.jump else np.r_[calm.open[0], calm.close[:-1]], 2)
-        close = np.round(calm.close, 2)
-        high = np.maximum(np.round(calm.high, 2), np.round(np.maximum(opened, close) + 0.01, 2))
-        low = np.minimum(np.round(calm.low, 2), np.round(np.minimum(opened, close) - 0.01, 2))
+        opened = in_ticks(calm.open * np.exp(jumps) if self.jump else np.r_[calm.open[0], calm.close[:-1]])
+        close = in_ticks(calm.close)
+        high = np.maximum(in_ticks(calm.high), np.maximum(opened, close) + TICK)
+        low = np.minimum(in_ticks(calm.low), np.minimum(opened, close) - TICK)
         return Bars(calm.open_time, opened, high, low, close, calm.volume, calm.timeframe_ns)
 
     def signals(self, bars: Bars) -> Signals:
@@ -53,13 +53,18 @@ class Peculiar(NamedTuple):
         opens = np.r_[bars.open[1:], bars.close[-1]]  # of the bar entered: a market for tests may look ahead
         unit = self.unit * opens
         side[np.abs(opens - bars.close) >= 0.9 * unit] = 0  # backtesting.py refuses a stop on the close's other side
-        return Signals(side, 0.02 * np.round(50 * unit) if self.in_cents else unit)
+        return Signals(side, 2 * TICK * np.round(unit / (2 * TICK)) if self.whole else unit)
+
+
+def in_ticks(price: np.ndarray) -> np.ndarray:
+    """Return prices near 10,000 in whole quarters: exact in binary and to the cent, so that a touch is a touch."""
+    return TICK * np.round(100.0 * price / TICK)
 
 
 MARKETS = {
     "pybroker": Peculiar(missing=0.03),
     "nautilus-bar": Peculiar(jump=0.0),  # its market orders fill at the close: only without jumps the next open
-    "freqtrade": Peculiar(in_cents=False),  # its barriers are percentages
+    "freqtrade": Peculiar(whole=False),  # its barriers are percentages
     "vectorbt": Peculiar(missing=0.03, hold=10**9),  # it knows no time exit
     "backtesting.py": Peculiar(missing=0.03),
 }
