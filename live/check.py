@@ -10,6 +10,7 @@ from live.clock import seconds
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
+PLAIN_S = 10.0
 QUIET_S, AGAIN_S = 2.0, 0.5  # nothing is said in the first two seconds; then twice a second
 
 
@@ -38,6 +39,27 @@ class Check:
     def passed(self) -> bool:
         """Whether the law held."""
         return not self.failure
+
+
+class Plain:
+    """Passes on what is said, one line at a time, at most every ten seconds: for logs and pipes.
+
+    Parameters
+    ----------
+    write : callable
+        Takes a line.
+    every_s : float
+        Seconds between two lines.
+    """
+
+    def __init__(self, write: Callable[[str], object], every_s: float = PLAIN_S) -> None:
+        self.write, self.every_s, self.said = write, every_s, seconds()
+
+    def __call__(self, text: str) -> None:
+        """Say it, if enough time has passed."""
+        if seconds() - self.said >= self.every_s:
+            self.said = seconds()
+            self.write(text)
 
 
 def watched(what: str, items: Sequence[T], tell: Tell | None) -> Iterator[T]:

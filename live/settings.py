@@ -72,6 +72,16 @@ def _choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+def _bundle(text: str) -> str:
+    from models.bundle import find_folder
+
+    try:
+        find_folder(text)
+    except UsageError as mistake:
+        raise ValueError(f"is refused: {mistake}") from None
+    return text
+
+
 def _mode(text: str) -> str:
     mode = _choice(*MODES)(text)
     if mode not in AVAILABLE_MODES:
@@ -121,7 +131,7 @@ REQUIRED = object()
 
 SETTINGS: dict[str, Setting] = {
     "STRATEGY_PROFILE": Setting(_choice(*PROFILES), REQUIRED),
-    "BOT_BUNDLE": Setting(str, "nasdaq-1d"),
+    "BOT_BUNDLE": Setting(_bundle, "nasdaq-1d"),
     "BOT_MODE": Setting(_mode, "replay"),
     "BOT_CONFIDENCE": Setting(_choice(*CONFIDENCES), "rank"),
     "BOT_LEDGER": Setting(Path, Path("runs/bot.db")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from engine.bars import Bars
 from engine.errors import ModelMismatch, TradingError
 from engine.features import FEATURES
 from engine.invariance import Values, cuts_of, future_break, memory_break, strategy_breaks
-from live.check import Check, Tell
+from live.check import Check, Plain, Tell
 from live.replay import replay
 from live.settings import Settings
 from models.bundle import Bundle, load_bundle
@@ -158,7 +159,9 @@ def verify_bundle(bundle: str, bars: str | None, data_root: Path, as_json: bool,
         refused = Check("files hash to the manifest", 1, str(damage))
         print_checks([{**asdict(refused), "passed": False}], as_json, bundle, "no bars: it was not opened")
         return False
-    show = None if as_json or not screen.is_terminal else lambda text: screen.print(f"[dim]{text:<78}[/]", end="\r")
+    show: Tell | None = lambda text: screen.print(f"[dim]{text:<78}[/]", end="\r")  # noqa: E731
+    if as_json or not screen.is_terminal:
+        show = None if sys.stderr.isatty() else Plain(lambda line: sys.stderr.write(f"{line}\n"))
     found = verify(bundle, market, show, leaks)
     what = f"{market.symbol} {market.timeframe}, {len(market)} bars"
     print_checks([{**asdict(check), "passed": check.passed} for check in found], as_json, bundle, what)

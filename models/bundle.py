@@ -186,7 +186,7 @@ def load_bundle(what: str | Path, cache: PredictionCache | None = None) -> Bundl
     ModelMismatch
         Naming the bundle, what was expected, what was found and the remedy.
     """
-    folder = _find(what)
+    folder = find_folder(what)
     manifest, digest = read_manifest(folder)
     check_files(folder, manifest)
     kind = manifest.predictor["kind"]
@@ -228,17 +228,14 @@ def release(what: str | Path) -> Path:
     return write_bundle(bundle.folder, replace(bundle.manifest, released=True), files)
 
 
-def _find(what: str | Path) -> Path:
+def find_folder(what: str | Path) -> Path:
+    """Return the folder of a bundle by its shipped name or its path."""
     shipped = {path.parent.name: path.parent for path in BUNDLES.glob("*/manifest.json")}
     if isinstance(what, str) and what in shipped:
         return shipped[what]
     if Path(what).is_dir():
         return Path(what)
-    raise (
-        unknown("bundle", str(what), shipped)
-        if shipped
-        else UsageError(f"there is no bundle {str(what)!r}; name its folder")
-    )
+    raise UsageError(f"{unknown('bundle', str(what), shipped)}; or name the folder of one")
 
 
 def _check_features(manifest: Manifest) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
+PLAIN_S = 10.0
 Progress = Callable[[str, float, float], None]  # what is under way, work done, work in all
 WORK = {"logistic": 0.05, "trees": 0.15, "streaming": 0.5, "transformer": 1.0}  # of one fit, next to each other
 
@@ -46,9 +49,31 @@ class Steps:
         self.done += self.weight
 
 
+def plain_lines(write: Callable[[str], object], every_s: float = PLAIN_S) -> Progress:
+    """Return a progress that writes text, share done and time left as plain lines, one in ``every_s`` seconds.
+
+    Examples
+    --------
+    >>> plain_lines(print, every_s=0.0)("fold 1 of 6", 1.0, 4.0)
+    fold 1 of 6: 25%, about 0 min left
+    """
+    begin = said = monotonic()
+
+    def tell(text: str, done: float, total: float) -> None:
+        nonlocal said
+        now = monotonic()
+        if now - said < every_s or total <= 0:
+            return
+        said = now
+        left = f", about {(now - begin) / done * (total - done) / 60:.0f} min left" if done > 0 else ""
+        write(f"{text}: {done / total:.0%}{left}")
+
+    return tell
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show a bar with the time that is left while the body runs; on a pipe, nothing.
+    """Show a bar with the time that is left while the body runs; on a pipe, a line every ten seconds.
 
     Examples
     --------
@@ -67,6 +92,9 @@ def progress_bar() -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield plain_lines(lambda line: sys.stderr.write(f"{line}\n"))
+        return
+    with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)

@@ -282,3 +282,28 @@ def test_the_bot_does_not_show_a_draft_s_sealed_bars(run, draft, csv, tmp_path):
     code, out, err = run("live", "--replay", csv)
     assert (code, out) == (2, "")
     assert "SettingsError: BOT_BUNDLE toy is a draft and these bars reach into its sealed test zone (from" in err
+
+
+def test_an_unknown_bundle_is_listed_with_the_other_lines_to_fix(run, csv, tmp_path):
+    (tmp_path / ".env").write_text("STRATEGY_PROFILE=SNIPR\nBOT_BUNDLE=nasdq-1d\n")
+    code, out, err = run("live", "--replay", csv)
+    assert (code, out) == (2, "")
+    assert ".env:1 STRATEGY_PROFILE='SNIPR'" in err
+    assert ".env:2 BOT_BUNDLE='nasdq-1d' is refused: unknown bundle 'nasdq-1d'; did you mean 'nasdaq-1d'?" in err
+    assert "or name the folder of one" in err
+
+
+def test_on_a_pipe_progress_is_plain_lines_and_not_too_many(capsys):
+    from live.check import Plain
+    from research.progress import plain_lines, progress_bar
+
+    for every_s, lines in ((0.0, 3), (60.0, 0)):
+        told: list[str] = []
+        tell, say = plain_lines(told.append, every_s), Plain(told.append, every_s)
+        for done in (0.0, 1.0, 2.0):
+            tell("fold", done, 4.0)
+            say("decisions: 1 of 3")
+        assert len(told) == 2 * lines
+    with progress_bar() as bar:
+        bar("fold", 1.0, 4.0)
+    assert capsys.readouterr() == ("", "")
