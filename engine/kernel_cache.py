@@ -13,6 +13,7 @@ from pathlib import Path
 
 FOLDERS = ("engine", "models")
 STAMP = "kernels.stamp"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def forget_stale_kernels(root: Path) -> bool:
@@ -41,9 +42,8 @@ def forget_stale_kernels(root: Path) -> bool:
     return True
 
 
-def uncompiled() -> bool:
+def uncompiled(root: Path = ROOT) -> bool:
     """Return whether this process has yet to compile kernels, so that whoever waits can be told why."""
-    root = Path(__file__).resolve().parents[1]
     return not any((root / FOLDERS[0]).rglob("__pycache__/*.nbi"))
 
 

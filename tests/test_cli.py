@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -307,3 +309,15 @@ def test_on_a_pipe_progress_is_plain_lines_and_not_too_many(capsys):
     with progress_bar() as bar:
         bar("fold", 1.0, 4.0)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_mistake_in_train_is_found_before_torch_is_imported(tmp_path, csv):
+    code = (
+        "import sys, tradsys\ntry: tradsys.main()\n"
+        "except SystemExit as end: print(end.code, [m for m in ('torch', 'sklearn', 'hmmlearn') if m in sys.modules])"
+    )
+    root = Path(tradsys.__file__).parent
+    for wrong in (("--bars", "nowhere.csv"), ("--bars", csv, "--config", "defualt"), ("--bars", csv, "--out", csv)):
+        told = [sys.executable, "-c", code, "train", "mine", *map(str, wrong)]
+        done = subprocess.run(told, cwd=tmp_path, env={"PYTHONPATH": str(root)}, capture_output=True, text=True)
+        assert done.stdout == "2 []\n"

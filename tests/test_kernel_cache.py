@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.kernel_cache import forget_stale_kernels
+from engine.kernel_cache import forget_stale_kernels, uncompiled
 
 CALLEE = "from numba import njit\n@njit(cache=True)\ndef twice(x):\n    return {factor} * x\n"
 CALLER = (
@@ -44,3 +44,10 @@ def test_unchanged_sources_keep_their_kernels(tmp_path):
     (tmp_path / "engine" / "a.py").write_text("x = 2\n")
     assert forget_stale_kernels(tmp_path)
     assert not kept.exists()
+
+
+def test_whoever_waits_for_the_first_compilation_can_be_told(tmp_path):
+    assert uncompiled(tmp_path)
+    (tmp_path / "engine" / "x" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "engine" / "x" / "__pycache__" / "walk.py311.nbi").write_text("")
+    assert not uncompiled(tmp_path)
