@@ -15,6 +15,7 @@ from engine.errors import DataError, SettingsError, UsageError
 from engine.rules import Rules
 from engine.terms import Account
 from live.bot import Bot
+from live.check import Plain
 from live.clock import seconds
 from live.feed import ReplayFeed
 from live.identity import Identity
@@ -286,7 +287,9 @@ def run_live(what: str | None, env_file: Path | None, data_root: Path) -> None:
         raise UsageError(
             "name recorded bars with --replay, such as --replay nasdaq-1d; other modes are not available yet"
         )
-    report = _shown(settings, find_bars(what, data_root), _show if sys.stderr.isatty() else None)
+    plain = Plain(sys.stderr.write)
+    progress = _show if sys.stderr.isatty() else lambda pace: plain(f"{pace}\n")
+    report = _shown(settings, find_bars(what, data_root), progress)
     sys.stderr.write("\r\033[K" if sys.stderr.isatty() else "")
     sys.stdout.write(f"{report}\n")
     if not report.agrees:

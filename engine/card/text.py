@@ -8,6 +8,7 @@ from engine.card.judge import Judged, Judgement
 from engine.inference.interval import Interval
 from engine.inference.winrate import FEW_TRADES, SOME_TRADES
 from engine.report.terminal import number
+from engine.wording import counted
 
 LABEL = 15
 
@@ -115,7 +116,7 @@ def _sharpe(one: Judgement) -> str:
 
 def _selection(judged: Judged, one: Judgement) -> str:
     deflated, overfit = one.assessment.deflated, judged.overfit
-    looks = f"; test zone looked at {judged.looks} times" if judged.looks else ""
+    looks = f"; test zone looked at {counted(judged.looks, 'time')}" if judged.looks else ""
     since = " (which begins here)" if judged.fresh else ""
     return (
         f"{deflated.trials} trials in the ledger{since}, {deflated.effective_trials:.1f} different;"
