@@ -138,7 +138,7 @@ class PredictionCache:
             with contextlib.suppress(OSError):
                 path.unlink()
                 freed += stat.st_size
-        for folder in self.root.glob("*/"):
+        for folder in _listed(self.root, "*/"):
             with contextlib.suppress(OSError):
                 folder.rmdir()
         return freed
@@ -152,9 +152,10 @@ class PredictionCache:
         return self.root / predictor / f"{question.hexdigest()}{SUFFIX}"
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for path in self.root.glob(f"*/*{SUFFIX}"):
-            with contextlib.suppress(OSError):  # another process has deleted it
-                yield path, path.stat()
+        for folder in _listed(self.root, "*/"):
+            for path in _listed(folder, f"*{SUFFIX}"):
+                with contextlib.suppress(OSError):  # another process has deleted it
+                    yield path, path.stat()
 
     def _trim(self) -> None:
         """Delete the entries unused for longest, until what is left fits."""
@@ -192,6 +193,14 @@ def cache_in(data: Path) -> PredictionCache:
 def _head(predictor: str, window: int) -> str:
     """Return what decides an answer besides the windows themselves."""
     return f"{FORMAT} {predictor} {window} {DIGITS} {version('onnxruntime')} {platform.machine()}\n"
+
+
+def _listed(folder: Path, pattern: str) -> list[Path]:
+    """Return what a folder holds; nothing if another process deletes the folder while we look."""
+    try:
+        return list(folder.glob(pattern))
+    except OSError:
+        return []
 
 
 def _parts(rows: Rows) -> Iterator[slice]:

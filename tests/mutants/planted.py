@@ -225,8 +225,8 @@ LEARNING = (
     Planted(
         "confidence is measured where the model was fitted",
         "research/assemble.py",
-        "    rows = study.predictable(study.validation)\n    return ConfidenceTable",
-        "    rows = study.predictable(study.development)\n    return ConfidenceTable",
+        "    rows = study.predictable(study.validation)\n    told =",
+        "    rows = study.predictable(study.development)\n    told =",
         ("tests/test_research_scope.py::test_confidence_is_measured_on_the_validation_zone",),
     ),
     Planted(
