@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from live import options as ask
+from live import sweeps
 
 app = typer.Typer(
     cls=ask.Verbs,
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Import, check and list market data.")
 app.add_typer(data_app, name="data")
+app.command("sweep", epilog=sweeps.EXAMPLE)(sweeps.sweep)
 
 
 def main() -> None:

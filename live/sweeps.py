@@ -1,0 +1,79 @@
+"""``tradsys sweep``: its options, and what becomes of the answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from live.options import (
+    DATA,
+    AsJson,
+    BarsName,
+    BundleName,
+    ConfidenceMode,
+    DataFolder,
+    Exposure,
+    Fee,
+    LedgerFile,
+    MakerFee,
+    Slippage,
+)
+
+EXAMPLE = "Example: tradsys sweep nasdaq-1d --threshold 0.5:0.95:10 --k-up 1:3:5 --k-down 1:3:5 --hold 5,10,20"
+WRITTEN = "a value, a list, or FROM:TO:COUNT"
+ZoneName = Annotated[str, typer.Option("--zone", help="validation, oos or development; test only once released.")]
+GateNames = Annotated[str, typer.Option("--gates", help="none, regime, auditor or all.")]
+Threshold = Annotated[str | None, typer.Option(help=f"Confidence thresholds: {WRITTEN}.")]
+Target = Annotated[str | None, typer.Option(help=f"Take profits in ATRs: {WRITTEN}.")]
+Stop = Annotated[str | None, typer.Option(help=f"Stops in ATRs: {WRITTEN}.")]
+Hold = Annotated[str | None, typer.Option(help=f"Bars until the time exit: {WRITTEN}.")]
+Threads = Annotated[int, typer.Option(min=0, help="Threads; 0 takes every core.")]
+Top = Annotated[int, typer.Option(min=1, help="How many of the best combos are listed.")]
+Page = Annotated[Path, typer.Option(help="HTML report to write.")]
+
+
+def sweep(  # noqa: PLR0913 - an option is an argument
+    bundle: BundleName = "nasdaq-1d",
+    bars: BarsName = None,
+    zone: ZoneName = "validation",
+    gates: GateNames = "none",
+    threshold: Threshold = None,
+    k_up: Target = None,
+    k_down: Stop = None,
+    hold: Hold = None,
+    confidence: ConfidenceMode = "rank",
+    fee: Fee = None,
+    maker_fee: MakerFee = None,
+    slippage: Slippage = None,
+    exposure: Exposure = None,
+    threads: Threads = 0,
+    top: Top = 10,
+    out: Page = Path("reports/sweep.html"),
+    as_json: AsJson = False,
+    ledger: LedgerFile = None,
+    data: DataFolder = DATA,
+) -> None:
+    """Score every combo of thresholds, barriers and holding times, and say what choosing the best is worth."""
+    from engine.report.paths import writable
+    from live.clock import stamp
+    from strategies.sweeping import Question, sweep_bundle
+    from strategies.workbench import named_terms
+
+    book = writable(data / "trials.db" if ledger is None else ledger)
+    if not as_json:
+        writable(out)
+    costs = named_terms(fee, maker_fee, slippage, exposure)
+    asked = Question(bundle, bars, zone, gates, confidence, threshold, k_up, k_down, hold, costs, threads)
+    swept = sweep_bundle(asked, data, book, stamp())
+    if as_json:
+        from engine.jsons import dumps
+
+        typer.echo(dumps(swept.as_dict(top)))
+        return
+    from engine.sweep.page import write_sweep_page
+    from engine.sweep.text import print_swept
+
+    print_swept(swept, top)
+    typer.echo(f"report: {write_sweep_page(swept, out)}")
