@@ -21,7 +21,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Import, check and list market data.")
 app.add_typer(data_app, name="data")
-app.command("sweep", epilog=sweeps.EXAMPLE)(sweeps.sweep)
 
 
 def main() -> None:
@@ -122,6 +121,9 @@ def backtest(
     for folder, kind in ((csv, "csv"), (parquet, "parquet")):
         for path in export_row(row, folder, kind) if folder is not None else ():
             typer.echo(f"wrote {path}", err=as_json)
+
+
+app.command("sweep", epilog=sweeps.EXAMPLE)(sweeps.sweep)
 
 
 @app.command(epilog="Example: tradsys explain nasdaq-1d --profile audited --at 2018-02-05")
