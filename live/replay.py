@@ -284,13 +284,10 @@ def run_live(what: str | None, env_file: Path | None, data_root: Path) -> None:
 
     settings = read_settings(env_file)
     if what is None:
-        raise UsageError(
-            "name recorded bars with --replay, such as --replay nasdaq-1d; other modes are not available yet"
-        )
-    plain = Plain(sys.stderr.write)
-    progress = _show if sys.stderr.isatty() else lambda pace: plain(f"{pace}\n")
-    report = _shown(settings, find_bars(what, data_root), progress)
-    sys.stderr.write("\r\033[K" if sys.stderr.isatty() else "")
+        raise UsageError("name recorded bars with --replay, such as nasdaq-1d; other modes are not available yet")
+    shown, plain = sys.stderr.isatty(), Plain(sys.stderr.write)
+    report = _shown(settings, find_bars(what, data_root), _show if shown else lambda pace: plain(f"{pace}\n"))
+    sys.stderr.write("\r\033[K" if shown else "")
     sys.stdout.write(f"{report}\n")
     if not report.agrees:
         raise DataError(f"the ledger {report.ledger} is not what the backtest says; keep it and report both")
