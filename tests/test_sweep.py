@@ -30,7 +30,7 @@ from strategies.sweeping import Question, sweep_bundle
 from strategies.workbench import compare_bundle
 from tests.browser import Browser, find_chromium
 from tests.bundles import make_bundle
-from tests.markets import fill_rules, lively_signals, markets, rules
+from tests.markets import fill_rules, lively_signals, markets, rules, steps, wish_at
 
 EXACT = ("total_return", "max_drawdown", "trades", "win_rate")
 GRID = Grid(threshold=(0.2, 0.6), k_up=(0.5, 3.0), k_down=(1.0, 1e9), hold=(1, 3, 40))
@@ -83,14 +83,36 @@ def test_funding_is_paid_as_the_simulation_pays_it(bars, terms, seed):
 
 
 @pytest.mark.parametrize("road", ["scan", "touch"])
-def test_long_histories_are_simulations_too(road):
-    bars = random_bars(4000, seed=5, gaps=0.01, drift=0.0004)
-    wishes = Signals(np.ones(4000, np.int8), bars.high - bars.low, confidence=np.random.default_rng(5).random(4000))
-    terms, grid = Rules(fee=0.0, maker_fee=0.0, slippage=0.0), Grid((0.5, 0.99), (2.0, 30.0), (2.0, 30.0), (10, 600))
-    found = sweep(bars, wishes, wishes.atr, terms, grid, road=road)
+def test_long_trades_on_both_sides_are_simulations_too(road):
+    bars, dice = random_bars(5000, seed=5, gaps=0.01, drift=0.0002), np.random.default_rng(5)
+    side = dice.choice(np.array([-1, 1], np.int8), 5000)
+    wishes = Signals(side, bars.high - bars.low, confidence=dice.random(5000))
+    terms = Rules(fee=0.0, maker_fee=0.0, slippage=0.0)
+    found = sweep(bars, wishes, wishes.atr, terms, Grid((0.5, 0.99), (2, 8, 30), (2, 8, 30), (10, 90, 600)), road=road)
     assert_simulated(found, wishes, terms)
     assert (found.total_return > 0.5).any()
     assert (found.max_drawdown < -0.2).any()
+
+
+@pytest.mark.parametrize("road", ["scan", "touch"])
+def test_a_low_after_a_new_top_of_the_same_trade_is_seen(road):
+    path = [100, 100, 99, 99, 99, 110, 120, 108, 111, 111, 111]  # a small loss, then a rise with a fall inside
+    bars, wishes = steps(path), wish_at(10, 0, 3, atr=1.0)
+    terms = Rules(fee=0.0, maker_fee=0.0, slippage=0.0)
+    found = sweep(bars, wishes, wishes.atr, terms, Grid((0.0,), (40.0,), (0.5,), (5,)), road=road)
+    assert (
+        found.max_drawdown.item() == simulate(bars, wishes, found.combo((0, 0, 0, 0)).rules(terms)).score.max_drawdown
+    )
+    assert found.max_drawdown.item() < -0.09
+
+
+def test_a_short_that_is_used_up_stops_trading():
+    bars, wishes = steps([10, 10, 12, 15, 25, 9, 9, 9, 5, 5]), wish_at(9, 0, 5, side=-1)
+    found = sweep(bars, wishes, wishes.atr, Rules(), Grid((0.0,), (1.0,), (1e9,), (6,)))
+    result = simulate(bars, wishes, found.combo((0, 0, 0, 0)).rules(Rules()))
+    assert result.ruined
+    assert found.at((0, 0, 0, 0))["trades"] == len(result.trades) == 1
+    assert found.total_return.item() == result.score.total_return < -1.0
 
 
 @settings(max_examples=20, deadline=None)

@@ -24,10 +24,10 @@ SLIP = 7  # first bar, bar after the last, cash, size, highest and lowest worth,
 
 
 @njit(cache=True, nogil=True)
-def fill_touches(prices: Prices, wishes: Wishes, axes: Axes, first: int, span: tuple[int, int]) -> None:
+def fill_touches(prices: Prices, wishes: Wishes, axes: Axes, span: tuple[int, int]) -> None:
     """Write after how many bars each level of target and stop is touched, for some of the wishes.
 
-    ``first`` is 0 where barriers are live on the bar of entry, else 1. One forward scan serves all levels.
+    One forward scan serves all levels. Which touch fills what is the walk's to say: it begins at the first.
     """
     n, ups, downs, longest = len(prices.open), len(axes.k_up), len(axes.k_down), axes.hold[-1]
     for c in range(span[0], span[1]):
@@ -36,7 +36,7 @@ def fill_touches(prices: Prices, wishes: Wishes, axes: Axes, first: int, span: t
         wishes.up[c, :], wishes.down[c, :] = NO_TOUCH, NO_TOUCH
         u, d = 0, 0
         goal, guard = bracket(opened, side, atr, axes.k_up[0], axes.k_down[0])
-        bar, end = np.uint64(entry + first), np.uint64(min(entry + longest + 1, n))
+        bar, end = np.uint64(entry), np.uint64(min(entry + longest, n))
         while bar < end and (u < ups or d < downs):
             best, worst = (prices.high[bar], prices.low[bar]) if side > 0 else (prices.low[bar], prices.high[bar])
             while u < ups and side * (best - goal) >= 0.0:

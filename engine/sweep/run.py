@@ -88,7 +88,7 @@ def sweep(  # noqa: PLR0913 - threads and road change how fast, not what
     pool = ThreadPoolExecutor(threads)
     with pool:
         if taken == TOUCH:
-            candidates = _touched(bars, candidates, axes, rules, pool, threads)
+            candidates = _touched(bars, candidates, axes, pool, threads)
         terms, purse = terms_of(rules, bars), purse_of(bars, rules)
         spans = _spans(len(grid), threads)
         list(pool.map(lambda span: run_combos(market, candidates, axes, terms, rules.fills, purse, span, out), spans))
@@ -151,13 +151,11 @@ def _road(road: str, grid: Grid, bars: int, wishes: int, paying: bool) -> str:
     return TOUCH if wishes and not why and (road == TOUCH or (road == AUTO and worth)) else SCAN
 
 
-def _touched(bars: Bars, wishes: Wishes, axes: Axes, rules: Rules, pool: ThreadPoolExecutor, threads: int) -> Wishes:
+def _touched(bars: Bars, wishes: Wishes, axes: Axes, pool: ThreadPoolExecutor, threads: int) -> Wishes:
     """Return wishes with the tables of their first touches."""
     up, down = _tables(len(wishes.row), len(axes.k_up), len(axes.k_down))
-    known = wishes._replace(up=up, down=down)
-    first, prices = int(not rules.fills.entry_bar_live), prices_of(bars)
-    spans = _spans(len(known.row), threads)
-    list(pool.map(lambda span: fill_touches(prices, known, axes, first, span), spans))
+    known, prices = wishes._replace(up=up, down=down), prices_of(bars)
+    list(pool.map(lambda span: fill_touches(prices, known, axes, span), _spans(len(known.row), threads)))
     return known
 
 
