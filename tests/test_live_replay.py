@@ -183,7 +183,7 @@ def test_progress_says_when_it_will_be_done():
 def test_without_recorded_bars_there_is_nothing_to_run(tmp_path):
     env = tmp_path / "bot.env"
     env.write_text("STRATEGY_PROFILE=SNIPER\n")
-    with pytest.raises(UsageError, match="name recorded bars with --replay, such as --replay nasdaq-1d"):
+    with pytest.raises(UsageError, match="name recorded bars with --replay, such as nasdaq-1d"):
         run_live(None, env, tmp_path)
 
 
