@@ -178,7 +178,7 @@ class _Run:
             {"params": [p for p in network.parameters() if p.ndim < 2], "weight_decay": 0.0},
         ]
         self.network, self.lesson, self.lead, self.failed, self.done = network, lesson, sizes.reach - 1, 0, 0
-        self.optimiser = torch.optim.AdamW(groups, lr=s.rate)
+        self.optimiser = torch.optim.AdamW(groups, lr=s.rate, fused=True)
         total = lesson.steps * s.epochs
         rise = max(1, int(total * s.warmup))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
