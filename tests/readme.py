@@ -40,14 +40,14 @@ def blocks(text: str) -> list[Block]:
 
 
 def run_command(command: str, folder: Path) -> str:
-    """Run one command of a session as a reader would, and return what it printed."""
+    """Run one command of a session as a reader would, and return what it printed; progress goes to stderr."""
     if command == "make compare":  # what it runs once everything is installed
         command = "tradsys compare"
     path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shown = {**os.environ, "PATH": path, "COLUMNS": "118", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run(command, shell=True, cwd=folder, env=shown, capture_output=True, text=True, timeout=1800)
     assert done.returncode in (0, 1), f"{command}\n{done.stdout}{done.stderr}"
-    return "".join(line.rstrip() + "\n" for line in (done.stdout + done.stderr).splitlines())
+    return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
 
 
 def run_python(program: str, folder: Path) -> str:
