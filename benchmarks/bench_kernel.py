@@ -1,23 +1,22 @@
 """The trade kernel against vectorbt, backtesting.py and the same loop in C: equal trades first, then time.
 
-Run with ``python -m benchmarks.bench_kernel [bars ...]`` (default 10000 100000 1000000). One thread; medians of
-processor time, engines taken in turn. vectorbt's first call compiles for some seconds and is not counted.
+One thread; medians of processor time, engines taken in turn. vectorbt's first call compiles for some seconds and is
+not counted.
 """
 
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
-import sys
 import tempfile
 import warnings
 from functools import partial
 from pathlib import Path
-from statistics import median
-from time import process_time
 
 import numpy as np
 
+from benchmarks.measure import Job, Row, equal, missing, once, timed
 from engine.barriers import label_barriers
 from engine.rules import BACKTESTING_PY, VECTORBT, Rules
 from engine.score import score
@@ -25,7 +24,8 @@ from engine.signals import Signals
 from engine.simulate import simulate
 from engine.synthetic import random_bars
 
-SIZES = (10_000, 100_000, 1_000_000)
+SIZES = {True: (10_000,), False: (100_000, 1_000_000)}
+ROUNDS = {10_000: 5, 100_000: 15, 1_000_000: 5}
 NEVER = 10**9
 C_SOURCE = Path(__file__).with_name("kernel.c")
 
@@ -42,19 +42,6 @@ def market(n):
 
 def rules_of(fills, hold, fee=0.00005):
     return Rules(k_up=3.0, k_down=2.0, hold=hold, fee=fee, maker_fee=fee, slippage=0.0, exposure=0.5, fills=fills)
-
-
-def timed(jobs, rounds):
-    """Return the median seconds of each job, taken in turn by threes so that noise falls on all alike."""
-    spent = {name: [] for name in jobs}
-    for _ in range(rounds):
-        for name, job in jobs.items():
-            job()  # the job before has emptied the caches
-            for _ in range(3):
-                begun = process_time()
-                job()
-                spent[name].append(process_time() - begun)
-    return {name: median(times) for name, times in spent.items()}
 
 
 def vectorbt_book(bars, signals):
@@ -108,15 +95,19 @@ def against_vectorbt(bars, signals, rounds):
     figures(book())
     times = timed(
         {
-            "vectorbt numba, orders": book,
-            "vectorbt numba, 4 figures": lambda: figures(book()),
-            "ours, trades and equity": lambda: simulate(bars, signals, rules),
-            "ours, 20 figures": lambda: score(simulate(bars, signals, rules)),
+            "orders": book,
+            "figures": lambda: figures(book()),
+            "our orders": lambda: simulate(bars, signals, rules),
+            "our figures": lambda: score(simulate(bars, signals, rules)),
         },
         rounds,
     )
-    report(len(bars), len(ours), times, "vectorbt numba, orders", "ours, trades and equity")
-    report_ratio(times, "vectorbt numba, 4 figures", "ours, 20 figures")
+    size, big, what = f"{len(bars):,} bars", len(bars) >= 1_000_000, f"one run, {len(ours):,} equal trades"
+    figured, numba = "with figures: ours 20, theirs 4", "vectorbt numba"
+    return [
+        Row(what, size, times["our orders"], numba, times["orders"], 28.0 if big else None),
+        Row(figured, size, times["our figures"], numba, times["figures"], None if big else 60.0),
+    ]
 
 
 def against_backtesting_py(bars, signals):
@@ -141,9 +132,9 @@ def against_backtesting_py(bars, signals):
 
     columns = {name.title(): getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
     frame = pd.DataFrame(columns, index=pd.DatetimeIndex(bars.open_time))
-    begun = process_time()
-    theirs = Backtest(frame, Follow, cash=1e9).run()["_trades"].sort_values("EntryBar")
-    spent = process_time() - begun
+    found = {}
+    spent = once(lambda: found.update(Backtest(frame, Follow, cash=1e9).run()))
+    theirs = found["_trades"].sort_values("EntryBar")
     ours = simulate(bars, signals, rules).trades
     equal(
         theirs["EntryBar"],
@@ -153,15 +144,9 @@ def against_backtesting_py(bars, signals):
         theirs["ExitPrice"],
         ours["exit_price"],
     )
-    times = {"backtesting.py, with its figures": spent}
-    times |= timed({"ours, 20 figures": lambda: score(simulate(bars, signals, rules))}, 9)
-    report(n, len(ours), times, "backtesting.py, with its figures", "ours, 20 figures")
-
-
-def equal(*columns):
-    """Refuse to time engines that did not make the same trades."""
-    for theirs, ours in zip(columns[::2], columns[1::2], strict=True):
-        np.testing.assert_allclose(np.asarray(theirs), ours, rtol=1e-9)
+    times = timed({"ours": lambda: score(simulate(bars, signals, rules))}, 9)
+    what = f"with figures, {len(ours):,} equal trades"
+    return Row(what, f"{n:,} bars", times["ours"], "backtesting.py", spent, 1000.0 if n >= 100_000 else None)
 
 
 class CTerms(ctypes.Structure):
@@ -205,47 +190,35 @@ def against_c(bars, signals, folder, rounds):
     assert in_numba()[1:3] == (k, ignored.value)
     assert all((ours.trades[:k][name] == theirs.trades[:k][name]).all() for name in TRADE.names)
     assert (ours.equity == theirs.equity).all()
-    report(
-        n,
-        k,
-        timed({"C -O3 -march=native": in_c, "ours, kernel alone": in_numba}, rounds),
-        "ours, kernel alone",
-        "C -O3 -march=native",
+    times = timed({"c": in_c, "ours": in_numba}, rounds)
+    return Row(
+        f"kernel alone, {k:,} equal trades", f"{n:,} bars", times["ours"], "C -O3 -march=native", times["c"], 1 / 1.15
     )
 
 
-def labels(bars, signals, rounds):
-    job = {
-        f"label_barriers, H=60, k={k}": partial(label_barriers, bars, signals.atr, Rules(k_up=k, k_down=k, hold=60))
-        for k in (1.5, 30)
-    }
-    for name, seconds in timed(job, rounds).items():
-        print(f"  {name:34}{seconds * 1e3:10.2f} ms  {seconds / len(bars) * 1e9:8.1f} ns a label")
-
-
-def report(n, k, times, slow, fast):
-    print(f"{n:,} bars, {k:,} equal trades")
-    for name, seconds in times.items():
-        print(f"  {name:34}{seconds * 1e3:10.2f} ms")
-    report_ratio(times, slow, fast)
-
-
-def report_ratio(times, slow, fast):
-    print(f"  {slow} / {fast}: {times[slow] / times[fast]:.2f}x")
-
-
-def main():
+def run(quick: bool) -> list[Row]:
     warnings.simplefilter("ignore")
-    sizes = [int(text) for text in sys.argv[1:]] or SIZES
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for n in sizes:
+        for n in SIZES[quick]:
             bars, signals = market(n)
-            rounds = 15 if n <= 100_000 else 5
-            against_c(bars, signals, folder, rounds)
-            labels(bars, signals, rounds)
-            against_vectorbt(bars, signals, rounds)
-            against_backtesting_py(bars, signals)
+            if shutil.which("cc"):
+                rows.append(against_c(bars, signals, folder, ROUNDS[n]))
+            rows += against_vectorbt(bars, signals, ROUNDS[n])
+            if missing("backtesting"):
+                seconds = once(partial(simulate, bars, signals, rules_of(BACKTESTING_PY, 60)))
+                rows.append(Row("one run", f"{n:,} bars", seconds, "backtesting.py", note=missing("backtesting")))
+            elif n <= 100_000:
+                rows.append(against_backtesting_py(bars, signals))
+    return rows
 
 
-if __name__ == "__main__":
-    main()
+def jobs() -> dict[str, Job]:
+    bars, signals = market(100_000)
+    rules = rules_of(Rules().fills, 60)
+    result = simulate(bars, signals, rules)
+    return {
+        "simulate, 100k bars": partial(simulate, bars, signals, rules),
+        "score, 100k bars": partial(score, result),
+        "label_barriers, 100k bars": partial(label_barriers, bars, signals.atr, rules),
+    }
