@@ -94,16 +94,26 @@ def test_long_trades_on_both_sides_are_simulations_too(road):
     assert (found.max_drawdown < -0.2).any()
 
 
+RECOVERED = [100, 100, 94, 94, 100, 104, 107, 109, 110, 110, 111, 120, 130, 120, 122, 122, 122, 122]
+DIPPED = [100, 100, 50, *[50] * 45, 49.9, *[50] * 80]
+
+
 @pytest.mark.parametrize("road", ["scan", "touch"])
-def test_a_low_after_a_new_top_of_the_same_trade_is_seen(road):
-    path = [100, 100, 99, 99, 99, 110, 120, 108, 111, 111, 111]  # a small loss, then a rise with a fall inside
-    bars, wishes = steps(path), wish_at(10, 0, 3, atr=1.0)
-    terms = Rules(fee=0.0, maker_fee=0.0, slippage=0.0)
-    found = sweep(bars, wishes, wishes.atr, terms, Grid((0.0,), (40.0,), (0.5,), (5,)), road=road)
-    assert (
-        found.max_drawdown.item() == simulate(bars, wishes, found.combo((0, 0, 0, 0)).rules(terms)).score.max_drawdown
-    )
-    assert found.max_drawdown.item() < -0.09
+@pytest.mark.parametrize(
+    ("path", "wished", "hold", "depth"),
+    [
+        (RECOVERED, {0: 10.0, 2: 1.0, 9: 1.0}, 6, -0.07),  # a loss, a gain, a new top with a deeper fall behind it
+        (DIPPED, {0: 100.0, 2: 0.25}, 110, -0.47),  # a great loss, then a long trade with one close below it
+    ],
+)
+def test_a_low_inside_a_trade_is_seen_whatever_the_barriers_promise(road, path, wished, hold, depth):
+    bars, terms = steps(path), Rules(fee=0.0, maker_fee=0.0, slippage=0.0)
+    wishes = wish_at(len(bars), *wished)
+    wishes.atr[list(wished)] = list(wished.values())
+    found = sweep(bars, wishes, wishes.atr, terms, Grid((0.0,), (40.0,), (0.5,), (hold,)), road=road)
+    result = simulate(bars, wishes, found.combo((0, 0, 0, 0)).rules(terms))
+    assert len(result.trades) == len(wished)
+    assert found.max_drawdown.item() == result.score.max_drawdown < depth
 
 
 def test_a_short_that_is_used_up_stops_trading():

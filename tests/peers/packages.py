@@ -18,6 +18,7 @@ from tests.peers.market import MARKETS, Peculiar, write_market
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".venv" / "peers"
 RECORDED = Path(__file__).with_name("recorded.json")
+RUST = ("vectorbt-rust", "vectorbt[rust]==1.2.0")  # for benchmarks alone: its trades are those of vectorbt
 PACKAGES = {
     "pybroker": ("lib-pybroker==2.0.2", "pybroker_trades.py"),
     "nautilus-bar": ("nautilus_trader==1.221.0", "nautilus_trades.py"),
@@ -33,7 +34,7 @@ def missing(peer: str) -> str | None:
     """Return why a peer cannot be run here; None if it can."""
     if interpreter(peer).exists():
         return None
-    return f"{PACKAGES[peer][0]} is not installed in .venv/peers/{peer}: `make peers` does"
+    return f"{package_of(peer)} is not installed in .venv/peers/{peer}: `make peers` does"
 
 
 def run_peer(peer: str, folder: Path, market: Peculiar | None = None) -> dict:
@@ -45,9 +46,13 @@ def run_peer(peer: str, folder: Path, market: Peculiar | None = None) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def package_of(peer: str) -> str:
+    return RUST[1] if peer == RUST[0] else PACKAGES[peer][0]
+
+
 def install(peer: str) -> bool:
     """Install a peer beside the others; return whether that worked."""
-    package = PACKAGES[peer][0]
+    package = package_of(peer)
     if missing(peer):
         subprocess.run([sys.executable, "-m", "venv", HOME / peer], check=True)
     command = [interpreter(peer), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
@@ -58,10 +63,10 @@ def main() -> None:
     """Install what installs; with --record, write down anew what the installed ones trade."""
     record = "--record" in sys.argv
     kept = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
-    for peer, (package, _) in PACKAGES.items():
+    for peer in (*PACKAGES, RUST[0]):
         if missing(peer):
-            sys.stdout.write(f"{package} {'is installed' if install(peer) else 'does not install here'}\n")
-        if record and not missing(peer):
+            sys.stdout.write(f"{package_of(peer)} {'is installed' if install(peer) else 'does not install here'}\n")
+        if record and peer in PACKAGES and not missing(peer):
             with tempfile.TemporaryDirectory() as folder:
                 told = run_peer(peer, Path(folder))
                 kept[peer] = {name: told[name] for name in ("version", "trades")}
