@@ -165,7 +165,11 @@ def test_ctrl_c_ends_a_verb_with_a_line_and_130(run, monkeypatch, verb, said):
 
     monkeypatch.setattr("research.road.train_bundle", stop)
     monkeypatch.setattr("engine.history.list_series", stop)
-    code, out, err = run(*verb.split(), *(["mine"] if verb == "train" else []))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        code, out, err = run(*verb.split(), *(["mine"] if verb == "train" else []))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (code, out, err.startswith("stopped; "), said in err) == (130, "", True, True)
 
 
