@@ -67,6 +67,50 @@ def purged(start: Rows, end: Rows, tests: Sequence[slice], embargo: int) -> NDAr
     return keep
 
 
+def purged_folds(start: Rows, end: Rows, folds: int, embargo: int) -> list[tuple[Rows, Rows]]:
+    """Return k splits: each run of labels is held out once, the purged rest trains (AFML 7).
+
+    Parameters
+    ----------
+    start, end : int64 arrays of shape (n,)
+        First and last bar of each label, sorted by start.
+    folds : int
+        Runs, of about equal numbers of labels.
+    embargo : int
+        Bars after a held-out run from which nothing may be learned.
+
+    Examples
+    --------
+    >>> start = np.arange(6)
+    >>> [(train.tolist(), held.tolist()) for train, held in purged_folds(start, start + 1, 3, embargo=0)]
+    [([3, 4, 5], [0, 1]), ([0, 5], [2, 3]), ([0, 1, 2], [4, 5])]
+    """
+    everything = np.arange(len(start))
+    runs = _runs(len(start), folds)
+    return [(everything[purged(start, end, [run], embargo)], everything[run]) for run in runs]
+
+
+def combinatorial_paths(groups: int, held_out: int) -> NDArray[np.int64]:
+    """Return which split foresees each group on each path through the whole history (AFML 12).
+
+    A path is a walk through all groups in time order, each foreseen by a model that had it held out. Paths share
+    models and bars: their spread is no standard error, and their models have seen the future of what they foresee.
+
+    Returns
+    -------
+    int64 array of shape (paths, groups)
+        Rows of `combinatorial_splits`: path j takes each group's j-th split; ``groups - 1`` choose
+        ``held_out - 1`` paths.
+
+    Examples
+    --------
+    >>> combinatorial_paths(groups=4, held_out=2).tolist()
+    [[0, 0, 1, 2], [1, 3, 3, 4], [2, 4, 5, 5]]
+    """
+    chosen = list(combinations(range(groups), held_out))
+    return np.array([[i for i, held in enumerate(chosen) if group in held] for group in range(groups)]).T
+
+
 def combinatorial_splits(
     start: Rows, end: Rows, groups: int, held_out: int, embargo: int
 ) -> list[tuple[Rows, list[Rows]]]:
@@ -83,14 +127,17 @@ def combinatorial_splits(
     >>> len(combinatorial_splits(start, start, groups=10, held_out=2, embargo=0))
     45
     """
-    edges = np.linspace(0, len(start), groups + 1).astype(np.int64)
-    runs = [slice(int(a), int(b)) for a, b in pairwise(edges)]
-    everything = np.arange(len(start))
+    runs, everything = _runs(len(start), groups), np.arange(len(start))
     out = []
     for chosen in combinations(runs, held_out):
         keep = purged(start, end, chosen, embargo)
         out.append((everything[keep], [everything[run] for run in chosen]))
     return out
+
+
+def _runs(labels: int, count: int) -> list[slice]:
+    edges = np.linspace(0, labels, count + 1).astype(np.int64)
+    return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def inner_split(rows: Rows, end: Rows, share: float, embargo: int) -> tuple[Rows, Rows]:

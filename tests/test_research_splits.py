@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -10,8 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import DataError
-from research.splits import combinatorial_splits, inner_split, purged, tile_edges, walk_forward_folds
-from research.weights import concurrency, sample_weights, sequential_chances, uniqueness
+from research.splits import (
+    combinatorial_paths,
+    combinatorial_splits,
+    inner_split,
+    purged,
+    purged_folds,
+    tile_edges,
+    walk_forward_folds,
+)
+from research.weights import concurrency, sample_weights, sequential_bootstrap, sequential_chances, uniqueness
 
 AFML = np.array([0, 2, 4]), np.array([2, 3, 5])
 
@@ -137,3 +145,59 @@ def test_shuffled_folds_see_the_future_and_purged_ones_do_not():
 
     assert area(shuffled) > 0.8
     assert area(splits) < 0.6
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(20, 80), st.integers(2, 6), st.integers(0, 20), st.integers(0, 999))
+def test_every_label_is_held_out_once_and_never_shares_a_bar_with_what_trains(n, folds, embargo, seed):
+    start, end = random_labels(n, seed)
+    splits = purged_folds(start, end, folds, embargo)
+    assert np.array_equal(np.concatenate([held for _, held in splits]), np.arange(n))
+    for train, held in splits:
+        for i in train:
+            assert ((end[i] < start[held]) | (start[i] > end[held])).all()
+            assert not start[held].min() <= start[i] <= end[held].max() + embargo
+
+
+def test_folds_of_labels_without_length_are_plain_k_fold():
+    from sklearn.model_selection import KFold
+
+    start = np.arange(103)
+    for (train, held), (their_train, their_held) in zip(
+        purged_folds(start, start, 4, 0), KFold(4).split(np.zeros(104)[:103]), strict=True
+    ):
+        assert abs(len(held) - len(their_held)) <= 1  # they round the borders otherwise
+        assert len(train) + len(held) == len(their_train) + len(their_held) == 103
+
+
+@pytest.mark.parametrize(("groups", "held_out"), [(10, 2), (6, 3), (5, 4)])
+def test_paths_equal_skfolio_and_foresee_every_group_once(groups, held_out):
+    from math import comb
+
+    from skfolio.model_selection import CombinatorialPurgedCV
+
+    peer = CombinatorialPurgedCV(n_folds=groups, n_test_folds=held_out)
+    ours = combinatorial_paths(groups, held_out)
+    assert ours.shape == (peer.n_test_paths, groups) == (comb(groups - 1, held_out - 1), groups)
+    theirs = peer.get_path_ids()  # of every split: the paths its held-out groups belong to
+    chosen = np.array(list(combinations(range(groups), held_out)))
+    for path, splits in enumerate(ours):
+        for group, split in enumerate(splits):
+            place = int(np.flatnonzero(chosen[split] == group)[0])
+            assert theirs[split][place] == path
+
+
+def test_labels_drawn_in_sequence_share_fewer_bars_than_labels_drawn_blindly():
+    rng = np.random.default_rng(1)
+    start, end = random_labels(120, 3)
+    apart = [uniqueness(start[d], end[d]).mean() for d in (sequential_bootstrap(start, end, 60, s) for s in range(8))]
+    blind = [uniqueness(start[d], end[d]).mean() for d in (rng.integers(0, 120, 60) for _ in range(8))]
+    assert np.mean(apart) > np.mean(blind) + 0.05
+
+
+def test_a_sequential_bootstrap_draws_with_the_books_chances():
+    first, last = AFML
+    drawn = np.array([sequential_bootstrap(first, last, 2, seed) for seed in range(4000)])
+    second = drawn[drawn[:, 0] == 1, 1]
+    share = np.bincount(second, minlength=3) / len(second)
+    np.testing.assert_allclose(share, np.array([5, 3, 6]) / 14, atol=0.05)
