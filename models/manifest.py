@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ _SHAPE: dict[str, Any] = {
     "schema": int,
     "name": str,
     "code": {"version": str, "commit": str},
-    "market": {"symbol": str, "timeframe": str, "sessions": bool, "sides": [str]},
+    "market": {"symbol": str, "timeframe": str, "sessions": bool, "sides": [str], "pool": [str]},
     "features": [{"name": str, "lookback": int, "memory": int}],
     "window": int,
     "clear_bars": int,
@@ -53,12 +53,13 @@ _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true o
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What a bundle was trained to trade: symbol, timeframe, whether it closes, and the sides it may take."""
+    """What a bundle was trained to trade: symbol, timeframe, whether it closes, its sides, and all that taught it."""
 
     symbol: str
     timeframe: str
     sessions: bool
     sides: tuple[str, ...]
+    pool: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,8 @@ class Manifest:
     def to_json(self) -> bytes:
         """Return the bytes of ``manifest.json``; times and numbers of any library are accepted."""
         page = asdict(self)
+        if not self.market.pool:
+            del page["market"]["pool"]
         return (dumps({key: page[key] for key in _SHAPE}) + "\n").encode()
 
     @staticmethod
@@ -186,13 +189,15 @@ class Manifest:
         schema = page.get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
             raise ModelMismatch(f"{where} has schema {schema}, this code reads up to {SCHEMA}; update the code")
+        if isinstance(page.get("market"), dict):
+            page["market"].setdefault("pool", [])  # written where several markets taught it
         strange = sorted(set(page) - set(_SHAPE))
         fault = f"unknown key {strange[0]!r}" if strange else _misfit(page, _SHAPE, "")
         if fault or schema != SCHEMA:
             raise ModelMismatch(f"{where}: {fault or f'schema must be {SCHEMA}'}; retrain or restore the file")
         zones = page["zones"]
-        page["market"] = Market(**{key: page["market"][key] for key in _SHAPE["market"]})
-        page["market"] = replace(page["market"], sides=tuple(page["market"].sides))
+        told = {key: page["market"][key] for key in _SHAPE["market"]}
+        page["market"] = Market(**told | {key: tuple(told[key]) for key in ("sides", "pool")})
         page["features"] = tuple(FeatureNeed(n["name"], n["lookback"], n["memory"]) for n in page["features"])
         page["zones"] = Zones(**{name: _span(zones[name], name) for name in ZONES}, embargo_bars=zones["embargo_bars"])
         page["fences"] = {name: _fence(fence) for name, fence in page["fences"].items()}

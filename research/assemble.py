@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.bars import format_time
+from engine.bars import Bars, format_time
 from engine.errors import ModelMismatch
 from engine.features import FEATURES
 from models.bundle import AUDITOR, REGIME, Bundle, needed_clear_bars, needed_memory
@@ -131,7 +131,7 @@ def describe(study: Study, parts: Parts, chosen: dict[str, Any], metrics: dict[s
     b, t = config.barriers, config.thresholds
     return Manifest(
         name=config.name,
-        market=Market(bars.symbol, bars.timeframe, bars.sessions, config.sides),
+        market=Market(bars.symbol, bars.timeframe, bars.sessions, config.sides, symbols_of(study)),
         features=tuple(FeatureNeed(name, FEATURES[name].lookback, FEATURES[name].memory) for name in study.names),
         window=config.reach_of(parts.kind),
         clear_bars=needed_clear_bars(*needs),
@@ -154,16 +154,23 @@ def describe(study: Study, parts: Parts, chosen: dict[str, Any], metrics: dict[s
         auditor={"features": list(study.auditor_inputs), **parts.auditor.notes},
         metrics=metrics,
         trials=len(config.candidates),
-        data={
-            "fingerprint": fingerprint,
-            "bars": len(bars),
-            "first": format_time(bars.open_time[0]),
-            "last": format_time(bars.open_time[-1]),
-        },
+        data=span_of(bars)
+        | ({"pool": [{"symbol": b.symbol} | span_of(b) for b in study.others]} if study.others else {}),
         seeds=[config.seed],
         code=code_identity(),
         released=False,
     )
+
+
+def symbols_of(study: Study) -> tuple[str, ...]:
+    """Return the markets that taught the predictor, the home market first; nothing where it stood alone."""
+    return tuple(bars.symbol for bars in (study.bars, *study.others)) if study.others else ()
+
+
+def span_of(bars: Bars) -> dict[str, Any]:
+    """Return what tells these bars from others."""
+    first, last = (format_time(bars.open_time[i]) for i in (0, -1))
+    return {"fingerprint": bars.fingerprint(), "bars": len(bars), "first": first, "last": last}
 
 
 def fences(study: Study, events: AuditEvents, fingerprint: str) -> dict[str, Fence]:

@@ -64,9 +64,10 @@ def write_whole(path: Path, content: bytes) -> None:
     os.replace(draft, path)
 
 
-def run_key(config: TrainConfig, bars: Bars) -> str:
+def run_key(config: TrainConfig, *markets: Bars) -> str:
     """Return the sha256 of everything a result depends on: configuration, bars and code."""
-    identity = f"{bars.symbol}|{bars.sessions}|{bars.fingerprint()}|{config.digest()}|{code_digest()}"
+    told = "|".join(f"{bars.symbol}|{bars.sessions}|{bars.fingerprint()}" for bars in markets)
+    identity = f"{told}|{config.digest()}|{code_digest()}"
     return hashlib.sha256(identity.encode()).hexdigest()
 
 

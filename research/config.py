@@ -49,6 +49,8 @@ class TrainConfig:
         ``("long",)`` or ``("long", "short")``.
     window : int
         Bars a prediction sees.
+    pool : tuple of str
+        Further stored series or files whose bars teach the predictor too; the home market may be among them.
     features : tuple of str
         Names from ``engine.features.FEATURES``; empty means that engine's default for the timeframe.
     candidates : tuple of str
@@ -71,6 +73,7 @@ class TrainConfig:
     name: str = ""
     sides: tuple[str, ...] = ("long",)
     window: int = 32
+    pool: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     candidates: tuple[str, ...] = CANDIDATES
     force: str = ""
@@ -119,6 +122,7 @@ class TrainConfig:
         keys = dataclasses.asdict(self)
         if "streaming" not in self.candidates:
             del keys["streaming"]
+        del keys["pool"]  # its bars are part of a run's name, not what somebody calls them
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
 

@@ -14,7 +14,6 @@ from research.config import TrainConfig
 from research.measures import Score, cross_entropy, score_forecast
 from research.progress import WORK, Steps
 from research.study import Study
-from research.weights import Rows
 
 
 class Final(NamedTuple):
@@ -41,15 +40,10 @@ class Final(NamedTuple):
     p: Floats
 
 
-def judged_rows(study: Study) -> Rows:
-    """Return the rows of the validation zone with a label that ends inside it."""
-    return study.examples.between(study.validation.start, study.validation.stop)
-
-
 def fit_finals(study: Study, parts: Checkpoints, steps: Steps) -> dict[str, Final]:
     """Fit every candidate of the configuration on the same rows and judge it on the validation zone."""
     config, fold = study.config, study.final_fold()
-    split = study.examples.split(fold.train, fold.inner)
+    split = study.split(fold)
     out = {}
     for kind in config.candidates:
         steps.begin(f"{kind} on development", WORK[kind])
@@ -60,9 +54,7 @@ def fit_finals(study: Study, parts: Checkpoints, steps: Steps) -> dict[str, Fina
         else:
             model, notes = restore_candidate(kind, found[0], config), found[1]
         logits = model.logits(study.examples, split.inner)
-        line = fit_line(
-            logits, study.examples.y[split.inner], study.examples.uniqueness(split.inner), config.calibration.method
-        )
+        line = fit_line(logits, study.examples.y[split.inner], study.uniqueness(split.inner), config.calibration.method)
         out[kind] = Final(model, notes, line, *judge(study, model, line))
         steps.end()
     return out
@@ -70,16 +62,35 @@ def fit_finals(study: Study, parts: Checkpoints, steps: Steps) -> dict[str, Fina
 
 def judge(study: Study, model: Model, line: Line) -> tuple[Score, Floats]:
     """Return score and forecasts of a model on the validation zone, calibrated by the inner validation alone."""
-    rows = judged_rows(study)
+    rows = study.judged_rows()
     p = line.apply(model.logits(study.examples, rows))
-    n_eff = float(study.examples.uniqueness(rows).sum())
-    return score_forecast(study.examples.y[rows], p, n_eff, study.block, study.config.seed), p
+    n_eff = float(study.uniqueness(rows).sum())
+    return score_forecast(study.examples.y[rows], p, n_eff, study.judged_block, study.config.seed), p
+
+
+def judged_by_market(study: Study, final: Final) -> list[dict[str, Any]]:
+    """Return a candidate's score on the validation zone of each market, with the rows that taught it."""
+    rows, taught = study.judged_rows(), study.pooled(study.final_fold().train)
+    edges = np.cumsum([0, *(len(bars) for bars in (study.bars, *study.others))])
+    told = []
+    for bars, first, stop in zip((study.bars, *study.others), edges[:-1], edges[1:], strict=True):
+        own = (rows >= first) & (rows < stop)
+        line: dict[str, Any] = {
+            "symbol": bars.symbol,
+            "training_rows": int(((taught >= first) & (taught < stop)).sum()),
+        }
+        if own.sum() >= 2:
+            n_eff = float(study.uniqueness(rows[own]).sum())
+            y, p = study.examples.y[rows[own]], final.p[own]
+            line |= score_forecast(y, p, n_eff, study.block, study.config.seed)._asdict()
+        told.append(line)
+    return told
 
 
 def choose_final(study: Study, finals: dict[str, Final]) -> Choice:
     """Return which candidate ships, by the 1-SE rule on the validation zone."""
-    y = study.examples.y[judged_rows(study)]
-    return choose(y, {kind: final.p for kind, final in finals.items()}, 2 * study.block, study.config.force)
+    y = study.examples.y[study.judged_rows()]
+    return choose(y, {kind: final.p for kind, final in finals.items()}, 2 * study.judged_block, study.config.force)
 
 
 def seed_spread(
@@ -92,7 +103,7 @@ def seed_spread(
     if kind not in finals:
         return []
     config, fold = study.config, study.final_fold()
-    split = study.examples.split(fold.train, fold.inner)
+    split = study.split(fold)
     losses, seeds = [finals[kind].score.loss], seeds_of(config, kind)
     for other in range(1, seeds):
         steps.begin(f"{kind} from seed {other + 1} of {seeds}", WORK[kind])
@@ -102,13 +113,13 @@ def seed_spread(
             model, _ = fit_candidate(kind, study.examples, split, config, steps.tick, other)
             logits = model.logits(study.examples, split.inner)
             line = fit_line(
-                logits, study.examples.y[split.inner], study.examples.uniqueness(split.inner), config.calibration.method
+                logits, study.examples.y[split.inner], study.uniqueness(split.inner), config.calibration.method
             )
             p = judge(study, model, line)[1]
             parts.save(part, {"p": p}, {})
         else:
             p = found[0]["p"]
-        losses.append(float(np.mean(cross_entropy(study.examples.y[judged_rows(study)], p))))
+        losses.append(float(np.mean(cross_entropy(study.examples.y[study.judged_rows()], p))))
         steps.end()
     return losses
 

@@ -151,14 +151,18 @@ class _Lesson:
     @property
     def steps(self) -> int:
         """Most batches of an epoch."""
-        return math.ceil(math.ceil((self.last - self.first + self.length) / self.length) / self.batch)
+        return math.ceil(len(self._labelled(self.length - 1)) / self.batch)
+
+    def _labelled(self, offset: int) -> Rows:
+        """Return where the stretches begin that hold anything to learn."""
+        begin = np.arange(self.first - offset, self.last + 1, self.length)
+        return begin[[bool(self.weight[max(b, 0) : b + self.length].any()) for b in begin]]
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield bars with their lead, labels and weights, in a new order and cut at new places."""
         offset = int(torch.randint(self.length, (1,)))
-        begin = np.arange(self.first - offset, self.last + 1, self.length)
-        labelled = [bool(self.weight[max(b, 0) : b + self.length].any()) for b in begin]
-        begin = begin[labelled][torch.randperm(sum(labelled)).numpy()]
+        begin = self._labelled(offset)
+        begin = begin[torch.randperm(len(begin)).numpy()]
         for i in range(0, len(begin), self.batch):
             first = begin[i : i + self.batch]
             rows = first[:, None] + np.arange(self.length)

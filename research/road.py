@@ -48,14 +48,14 @@ def train_bundle(
     resume, replaces = again
     folder = _free(BUNDLES / name if out is None else out, replaces)
     chosen = _config(name, config)
-    market = _market(name, bars, data_root)
+    markets = _markets(name, bars, chosen.pool, data_root)
     from engine.report.terminal import console
     from research.progress import progress_bar
     from research.train import train
     from research.training_report import show_report
 
     with progress_bar() as progress:
-        train(chosen, market, folder, resume, RUNS / name, progress)
+        train(chosen, markets, folder, resume, RUNS / name, progress)
     screen = console()
     show_report(RUNS / name, screen)
     told = name if out is None else out
@@ -81,9 +81,10 @@ def _config(name: str, config: str | None) -> TrainConfig:
     return replace(load_config(config or (name if own else GENERIC)), name=name)
 
 
-def _market(name: str, bars: str | None, data_root: Path) -> Bars:
-    if bars is not None:
-        return find_bars(bars, data_root)
-    if name in EMBEDDED:
-        return find_bars(name, data_root)
-    raise UsageError(f"name the bars to train {name} on: --bars FILE or a stored series (tradsys data list)")
+def _markets(name: str, bars: str | None, pool: tuple[str, ...], data_root: Path) -> list[Bars]:
+    """Return the home market and, after it, the others of the pool."""
+    if bars is None and name not in EMBEDDED:
+        raise UsageError(f"name the bars to train {name} on: --bars FILE or a stored series (tradsys data list)")
+    home = find_bars(name if bars is None else bars, data_root)
+    named = [find_bars(one, data_root) for one in pool]
+    return [home, *(one for one in named if one.fingerprint() != home.fingerprint())]

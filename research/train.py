@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from research.calibrate import fit_line
 from research.checkpoints import Checkpoints, run_key
 from research.config import TrainConfig
 from research.export_onnx import check_parity, to_onnx, to_served
-from research.finals import Final, candidates_table, choose_final, fit_finals, judged_rows, seed_spread, seeds_of
+from research.finals import Final, candidates_table, choose_final, fit_finals, judged_by_market, seed_spread, seeds_of
 from research.fit_auditor import AuditEvents, break_even, fit_auditor
 from research.fit_regime import fit_regime
 from research.measures import score_forecast
@@ -32,7 +33,7 @@ from research.weights import uniqueness
 
 def train(
     config: TrainConfig,
-    bars: Bars,
+    bars: Bars | Sequence[Bars],
     out_dir: Path,
     resume: bool = False,
     run_dir: Path = Path("runs"),
@@ -46,8 +47,9 @@ def train(
     ----------
     config : TrainConfig
         What to train; its name names the bundle.
-    bars : Bars
-        The whole history at hand.
+    bars : Bars or sequence of Bars
+        The whole history at hand. Of several markets, all teach, calibrate and choose the predictor; the first one is
+        the home market, whose zones, ranks, regimes, auditor and walk-forward are the bundle's.
     out_dir : Path
         Folder of the bundle; replaced in one move when everything has passed.
     resume : bool
@@ -73,8 +75,9 @@ def train(
     """
     if out_dir.exists() and any(out_dir.iterdir()) and not (out_dir / MANIFEST).exists():
         raise UsageError(f"{out_dir} holds files but no {MANIFEST}; name a new folder for the bundle")
-    study = make_study(config, bars)
-    parts = Checkpoints(run_dir, run_key(config, bars), resume)
+    markets = [bars] if isinstance(bars, Bars) else list(bars)
+    study = make_study(config, markets[0], markets[1:])
+    parts = Checkpoints(run_dir, run_key(config, *markets), resume)
     steps = Steps(progress)
     fits = sum(WORK[kind] * seeds_of(config, kind) for kind in config.candidates)
     steps.plan(fits + config.folds.count * max(WORK[kind] for kind in config.candidates) + 0.5)
@@ -97,6 +100,8 @@ def train(
         chosen |= {
             "baseline_levels": served_table(study, baseline, window=config.reach_of(choice.kind)).levels.tolist()
         }
+    if study.others:
+        metrics["markets"] = judged_by_market(study, finals[choice.kind])
     page = describe(study, fitted, chosen, metrics)
     files = bundle_files(study, fitted, forecasts, audits) | ({} if baseline is None else {BASELINE: baseline})
     ship(study, fitted, page, files, out_dir)
@@ -128,8 +133,8 @@ def walk(study: Study, kind: str, parts: Checkpoints, steps: Steps) -> tuple[lis
 def fit_served(study: Study, final: Final, events: AuditEvents) -> tuple[Parts, dict[str, Any], float]:
     """Return what ships: the model calibrated on validation, its graph, its regimes and its auditor."""
     examples, config = study.examples, study.config
-    rows = judged_rows(study)
-    weights = examples.uniqueness(rows)
+    rows = study.judged_rows()
+    weights = study.uniqueness(rows)
     line = fit_line(final.model.logits(examples, rows), examples.y[rows], weights, config.calibration.method)
     graph = to_served(final.model, line, config.window, len(study.names))
     parity = check_parity(graph, final.model, examples, study.predictable(study.validation))
@@ -144,8 +149,8 @@ def fit_baseline(study: Study, final: Final | None, window: int) -> bytes | None
     """Return the graph of the last-bar logistic, the control that every comparison shows, if it was a candidate."""
     if final is None:
         return None
-    rows, config = judged_rows(study), study.config
-    weights = study.examples.uniqueness(rows)
+    rows, config = study.judged_rows(), study.config
+    weights = study.uniqueness(rows)
     line = fit_line(
         final.model.logits(study.examples, rows), study.examples.y[rows], weights, config.calibration.method
     )

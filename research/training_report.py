@@ -101,6 +101,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
             ("rows", *CALIBRATION_COLUMNS),
             [(name, *_calibration(score)) for name, score in (*judged, *scores)],
         ),
+        *([_markets(metrics["markets"])] if "markets" in metrics else []),
         _auditor(metrics["auditor"], metrics["oos_audited_from"]),
         _regimes(metrics["regime"]),
     ]
@@ -124,6 +125,12 @@ def _candidates(candidates: Sequence[dict[str, Any]], predictor: dict[str, Any])
         rows.append((name, loss, gap, skill, area))
     head = ("candidate", "loss", "above the best", "skill", "AUC [95 %]")
     return title, head, rows
+
+
+def _markets(told: Sequence[dict[str, Any]]) -> Table:
+    head = ("market", "training rows", *LOSS_COLUMNS)
+    rows = [(row["symbol"], str(row["training_rows"]), *_losses(row)) for row in told]
+    return "The predictor on each market's validation", head, rows
 
 
 def _auditor(told: dict[str, Any], since: Any) -> Table:

@@ -77,12 +77,12 @@ def run_fold(study: Study, fold: Fold, kind: str, tick: Tick) -> tuple[Forecast,
         The notes of the fits, with the spans of the fold.
     """
     examples, config = study.examples, study.config
-    split = examples.split(fold.train, fold.inner)
+    split = study.split(fold)
     model, notes = fit_candidate(kind, examples, split, config, tick)
     line = fit_line(
         model.logits(examples, split.inner),
         examples.y[split.inner],
-        examples.uniqueness(split.inner),
+        study.uniqueness(split.inner),
         config.calibration.method,
     )
     table = ConfidenceTable.from_predictions(line.apply(model.logits(examples, split.inner)))
