@@ -14,6 +14,7 @@ from research.config import TrainConfig
 from research.measures import Score, cross_entropy, score_forecast
 from research.progress import WORK, Steps
 from research.study import Study
+from research.weights import Rows
 
 
 class Final(NamedTuple):
@@ -40,6 +41,12 @@ class Final(NamedTuple):
     p: Floats
 
 
+def judged_rows(study: Study) -> Rows:
+    """Return the rows of the validation zone, of all markets in the order of time, whose label ends inside it."""
+    rows = study.pooled(study.examples.between(study.validation.start, study.validation.stop))
+    return rows[np.argsort(study.place[rows], kind="stable")]
+
+
 def fit_finals(study: Study, parts: Checkpoints, steps: Steps) -> dict[str, Final]:
     """Fit every candidate of the configuration on the same rows and judge it on the validation zone."""
     config, fold = study.config, study.final_fold()
@@ -62,7 +69,7 @@ def fit_finals(study: Study, parts: Checkpoints, steps: Steps) -> dict[str, Fina
 
 def judge(study: Study, model: Model, line: Line) -> tuple[Score, Floats]:
     """Return score and forecasts of a model on the validation zone, calibrated by the inner validation alone."""
-    rows = study.judged_rows()
+    rows = judged_rows(study)
     p = line.apply(model.logits(study.examples, rows))
     n_eff = float(study.uniqueness(rows).sum())
     return score_forecast(study.examples.y[rows], p, n_eff, study.judged_block, study.config.seed), p
@@ -70,7 +77,7 @@ def judge(study: Study, model: Model, line: Line) -> tuple[Score, Floats]:
 
 def judged_by_market(study: Study, final: Final) -> list[dict[str, Any]]:
     """Return a candidate's score on the validation zone of each market, with the rows that taught it."""
-    rows, taught = study.judged_rows(), study.pooled(study.final_fold().train)
+    rows, taught = judged_rows(study), study.pooled(study.final_fold().train)
     edges = np.cumsum([0, *(len(bars) for bars in (study.bars, *study.others))])
     told = []
     for bars, first, stop in zip((study.bars, *study.others), edges[:-1], edges[1:], strict=True):
@@ -89,7 +96,7 @@ def judged_by_market(study: Study, final: Final) -> list[dict[str, Any]]:
 
 def choose_final(study: Study, finals: dict[str, Final]) -> Choice:
     """Return which candidate ships, by the 1-SE rule on the validation zone."""
-    y = study.examples.y[study.judged_rows()]
+    y = study.examples.y[judged_rows(study)]
     return choose(y, {kind: final.p for kind, final in finals.items()}, 2 * study.judged_block, study.config.force)
 
 
@@ -119,7 +126,7 @@ def seed_spread(
             parts.save(part, {"p": p}, {})
         else:
             p = found[0]["p"]
-        losses.append(float(np.mean(cross_entropy(study.examples.y[study.judged_rows()], p))))
+        losses.append(float(np.mean(cross_entropy(study.examples.y[judged_rows(study)], p))))
         steps.end()
     return losses
 

@@ -112,11 +112,6 @@ class Study:
         """Return what all markets teach in a fold, weighted market by market."""
         return self.examples.split(self.pooled(fold.train), self.pooled(fold.inner))
 
-    def judged_rows(self) -> Rows:
-        """Return the rows of the validation zone with a label that ends inside it, in the order of time."""
-        rows = self.pooled(self.examples.between(self.validation.start, self.validation.stop))
-        return rows[np.argsort(self.place[rows], kind="stable")]
-
     def uniqueness(self, rows: Rows) -> Floats:
         """Return the uniqueness of labels over time, as if all markets were one: the sum is the least n_eff."""
         end = self.place[self.examples.end[rows]]

@@ -20,7 +20,16 @@ from research.calibrate import fit_line
 from research.checkpoints import Checkpoints, run_key
 from research.config import TrainConfig
 from research.export_onnx import check_parity, to_onnx, to_served
-from research.finals import Final, candidates_table, choose_final, fit_finals, judged_by_market, seed_spread, seeds_of
+from research.finals import (
+    Final,
+    candidates_table,
+    choose_final,
+    fit_finals,
+    judged_by_market,
+    judged_rows,
+    seed_spread,
+    seeds_of,
+)
 from research.fit_auditor import AuditEvents, break_even, fit_auditor
 from research.fit_regime import fit_regime
 from research.measures import score_forecast
@@ -133,7 +142,7 @@ def walk(study: Study, kind: str, parts: Checkpoints, steps: Steps) -> tuple[lis
 def fit_served(study: Study, final: Final, events: AuditEvents) -> tuple[Parts, dict[str, Any], float]:
     """Return what ships: the model calibrated on validation, its graph, its regimes and its auditor."""
     examples, config = study.examples, study.config
-    rows = study.judged_rows()
+    rows = judged_rows(study)
     weights = study.uniqueness(rows)
     line = fit_line(final.model.logits(examples, rows), examples.y[rows], weights, config.calibration.method)
     graph = to_served(final.model, line, config.window, len(study.names))
@@ -149,7 +158,7 @@ def fit_baseline(study: Study, final: Final | None, window: int) -> bytes | None
     """Return the graph of the last-bar logistic, the control that every comparison shows, if it was a candidate."""
     if final is None:
         return None
-    rows, config = study.judged_rows(), study.config
+    rows, config = judged_rows(study), study.config
     weights = study.uniqueness(rows)
     line = fit_line(
         final.model.logits(study.examples, rows), study.examples.y[rows], weights, config.calibration.method
