@@ -47,8 +47,8 @@ def train_bundle(
     """
     resume, replaces = again
     folder = _free(BUNDLES / name if out is None else out, replaces)
-    chosen = _config(name, config)
-    markets = _markets(name, bars, chosen.pool, data_root)
+    chosen = named_config(name, config)
+    markets = named_markets(name, bars, chosen.pool, data_root)
     from engine.report.terminal import console
     from research.progress import progress_bar
     from research.train import train
@@ -76,12 +76,13 @@ def _free(folder: Path, replaces: bool) -> Path:
     return folder
 
 
-def _config(name: str, config: str | None) -> TrainConfig:
+def named_config(name: str, config: str | None) -> TrainConfig:
+    """Return the configuration asked for: the named one, the bundle's own, or the general one."""
     own = (CONFIGS / f"{name}.toml").is_file()
     return replace(load_config(config or (name if own else GENERIC)), name=name)
 
 
-def _markets(name: str, bars: str | None, pool: tuple[str, ...], data_root: Path) -> list[Bars]:
+def named_markets(name: str, bars: str | None, pool: tuple[str, ...], data_root: Path) -> list[Bars]:
     """Return the home market and, after it, the others of the pool."""
     if bars is None and name not in EMBEDDED:
         raise UsageError(f"name the bars to train {name} on: --bars FILE or a stored series (tradsys data list)")
