@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from engine.bars import COLUMNS, Bars
 from engine.signals import Signals
 from engine.simulate import TRADE_DTYPE, Trades
 from engine.terms import Account, Holding
+from live.schema_orders import ORDER_TABLES
 
 APPLICATION_ID = 0x74726473  # "trds": says that a SQLite file is a ledger of ours
-SCHEMA = 1
+SCHEMA = 2
 
 _HOLDING = """side INTEGER, units REAL, entry_price REAL, entry_fee REAL, target REAL, stop REAL, bars INTEGER,
     funding REAL, wish_time INTEGER, entry_time INTEGER"""
@@ -37,17 +38,19 @@ TABLES = {
     entry_price REAL, exit_price REAL, entry_fee REAL, exit_fee REAL, funding REAL, pnl REAL, ret REAL,
     target REAL, stop REAL, side INTEGER, reason INTEGER, ambiguous INTEGER""",
     "errors": "number INTEGER PRIMARY KEY, at INTEGER, open_time INTEGER, kind TEXT, message TEXT",
+    **ORDER_TABLES,
 }
 KEYS = {name: columns.split()[0] for name, columns in TABLES.items()}
 NOT_KEPT = ("entry_bar", "exit_bar", "open")  # rows of some array, and true of no finished trade
 
 
-def statements() -> list[str]:
+def statements(tables: Mapping[str, str] = TABLES) -> list[str]:
     """Return what makes an empty database a ledger to which rows can only be added."""
     made = [f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {SCHEMA}"]
-    for name, columns in TABLES.items():
+    for name, columns in tables.items():
+        key = columns.split()[0]
         refuse = f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: {name}'); END"
-        known = f"EXISTS (SELECT 1 FROM {name} WHERE {KEYS[name]} = NEW.{KEYS[name]})"
+        known = f"EXISTS (SELECT 1 FROM {name} WHERE {key} = NEW.{key})"
         made += [
             f"CREATE TABLE {name} ({columns})",
             f"CREATE TRIGGER {name}_keep BEFORE UPDATE ON {name} {refuse}",

@@ -328,5 +328,5 @@ def test_the_ledger_names_the_first_difference_from_the_backtest(tmp_path):
 def test_a_ledger_for_money_waits_for_the_disk(tmp_path):
     for power_safe, level in ((True, 2), (False, 1)):
         with Ledger(tmp_path / f"{level}.db", identity(), power_safe) as ledger:
-            assert ledger._database.execute("PRAGMA synchronous").fetchone() == (level,)
+            assert ledger.file.select("PRAGMA synchronous") == [(level,)]
             assert ledger._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
