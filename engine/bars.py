@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +83,9 @@ class Bars:
     sessions : bool
         True for markets that close overnight and on holidays (stocks): closures up to a
         week are then no gaps. False for markets that never close (crypto).
+    context : mapping of str to float64 arrays of shape (n,)
+        What else was known at each close, from outside this market, by name: NaN where nothing
+        was, never infinite. Sliced, compared and hashed with the bars; coarser bars have none.
 
     Raises
     ------
@@ -103,16 +109,23 @@ class Bars:
     timeframe_ns: int
     symbol: str = "UNNAMED"
     sessions: bool = False
+    context: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Copy what is writeable, check everything once, freeze."""
         if self.timeframe_ns <= 0:
             raise DataError(f"timeframe must be positive, was {self.timeframe_ns} ns")
-        _own(self, "open_time", "datetime64[ns]")
-        for name in COLUMNS:
-            _own(self, name, "float64")
+        for name in ("open_time", *COLUMNS):
+            dtype = "datetime64[ns]" if name == "open_time" else "float64"
+            object.__setattr__(self, name, _owned(self, name, getattr(self, name), dtype))
+        context = {
+            name: _owned(self, f"context {name}", self.context[name], "float64") for name in sorted(self.context)
+        }
+        object.__setattr__(self, "context", MappingProxyType(context))
         _check_times(self)
         _check_prices(self)
+        for name, column in context.items():
+            _refuse(self, np.isinf(column), f"context {name}", "is infinite; state what is not known as NaN")
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -126,7 +139,18 @@ class Bars:
             object.__setattr__(part, name, getattr(self, name)[rows])
         for name in ("timeframe_ns", "symbol", "sessions"):
             object.__setattr__(part, name, getattr(self, name))
+        context = {name: column[rows] for name, column in self.context.items()}
+        object.__setattr__(part, "context", MappingProxyType(context))
         return part
+
+    def beside(self, context: Mapping[str, Floats]) -> Bars:
+        """Return these bars with other context beside them; an empty one takes it all away."""
+        return replace(self, context=context)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process whole, and be checked and frozen again there."""
+        given = [getattr(self, name) for name in self.__slots__]
+        return Bars, (*given[:-1], dict(self.context))
 
     def upto(self, n: int) -> Bars:
         """Return the first n bars: all that was known at the close of bar n-1."""
@@ -179,15 +203,16 @@ class Bars:
         return 252 if self.timeframe_ns <= DAY_NS else round(365.25 * DAY_NS / self.timeframe_ns)
 
     def fingerprint(self) -> str:
-        """Return the sha256 of times and prices: equal data has an equal fingerprint."""
+        """Return the sha256 of times, prices and context: equal data has an equal fingerprint."""
         digest = hashlib.sha256(f"{self.timeframe_ns}".encode())
         for name in ("open_time", *COLUMNS):
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        for name, column in self.context.items():
+            digest.update(f"|{name}|".encode() + np.ascontiguousarray(column).tobytes())
         return digest.hexdigest()
 
 
-def _own(bars: Bars, name: str, dtype: str) -> None:
-    given = getattr(bars, name)
+def _owned(bars: Bars, name: str, given: NDArray[Any], dtype: str) -> NDArray[Any]:
     array = np.asarray(given, dtype=dtype)
     if array.ndim != 1:
         raise DataError(f"{name} must be one-dimensional, had shape {array.shape}")
@@ -196,7 +221,7 @@ def _own(bars: Bars, name: str, dtype: str) -> None:
     if array.flags.writeable:
         array = array.copy()
     array.flags.writeable = False
-    object.__setattr__(bars, name, array)
+    return array
 
 
 def _check_times(bars: Bars) -> None:

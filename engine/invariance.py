@@ -9,7 +9,7 @@ see: a decision that the future only removes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -188,20 +188,23 @@ def with_future(bars: Bars, row: int, how: str, seed: int) -> Bars:
         "close": close,
         "volume": rng.permutation(bars.volume[: max(later, 1)])[:later] if later <= row else np.ones(later),
     }
-    kept = {name: np.concatenate((getattr(bars, name)[: row + 1], future[name])) for name in COLUMNS}
-    return Bars(
-        open_time=bars.open_time,
-        **kept,
-        timeframe_ns=bars.timeframe_ns,
-        symbol=bars.symbol,
-        sessions=bars.sessions,
-    )
+    kept: Values = {name: np.concatenate((getattr(bars, name)[: row + 1], future[name])) for name in COLUMNS}
+    known = {
+        name: np.concatenate((column[: row + 1], np.nan_to_num(column[row]) + np.cumsum(rng.standard_normal(later))))
+        for name, column in bars.context.items()
+    }
+    return _changed(bars, kept, known)
 
 
 def _without(bars: Bars, first: int, stop: int) -> Bars:
     kept = np.r_[0:first, stop : len(bars)]
     columns = {name: getattr(bars, name)[kept] for name in ("open_time", *COLUMNS)}
-    return Bars(**columns, timeframe_ns=bars.timeframe_ns, symbol=bars.symbol, sessions=bars.sessions)
+    return _changed(bars, columns, {name: column[kept] for name, column in bars.context.items()})
+
+
+def _changed(bars: Bars, columns: Values, context: Values) -> Bars:
+    changes: dict[str, Any] = {**columns, "context": context}
+    return replace(bars, **changes)
 
 
 def strategy_breaks(strategy: Strategy, bars: Bars, cuts: Sequence[int], futures: bool = False) -> list[Break]:
