@@ -329,4 +329,4 @@ def test_a_ledger_for_money_waits_for_the_disk(tmp_path):
     for power_safe, level in ((True, 2), (False, 1)):
         with Ledger(tmp_path / f"{level}.db", identity(), power_safe) as ledger:
             assert ledger.file.select("PRAGMA synchronous") == [(level,)]
-            assert ledger._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert ledger.file.select("PRAGMA journal_mode") == [("wal",)]
