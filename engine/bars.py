@@ -208,7 +208,8 @@ class Bars:
         for name in ("open_time", *COLUMNS):
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         for name, column in self.context.items():
-            digest.update(f"|{name}|".encode() + np.ascontiguousarray(column).tobytes())
+            told = np.where(np.isnan(column), np.nan, column)  # what is unknown has no sign
+            digest.update(f"|{name}|".encode() + told.tobytes())
         return digest.hexdigest()
 
 

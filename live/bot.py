@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from engine.bars import COLUMNS, Bars, format_time
+from engine.bars import COLUMNS, Bars, Floats, format_time
 from engine.errors import DataError
 from engine.rules import Rules
 from engine.run import run
@@ -138,14 +138,22 @@ def recognise(seen: Bars | None, offered: Bars) -> None:
         odd = np.setxor1d(seen.open_time, again.open_time)[0]
         what = "was seen before and is missing now" if odd in seen.open_time else "is new among bars seen before"
         raise DataError(f"bar {format_time(odd)} {what}; {_REMEDY}")
-    for name in COLUMNS:
-        was, now = getattr(seen, name), getattr(again, name)
-        if not np.array_equal(was, now):
-            row = int(np.argmax(was != now))
+    unknown = np.full(len(again), np.nan)
+    before, after = _columns(seen), _columns(again)
+    for name, was in before.items():
+        now = after.get(name, unknown)
+        differ = (was != now) & ~(np.isnan(was) & np.isnan(now))
+        if differ.any():
+            row = int(np.argmax(differ))
             raise DataError(
                 f"{name} of bar {format_time(seen.open_time[row])} was {float(was[row])!r} when it was decided on"
                 f" and is {float(now[row])!r} now; {_REMEDY}"
             )
+
+
+def _columns(bars: Bars) -> dict[str, Floats]:
+    """Prices, volume and what was known beside them, by name."""
+    return {**{name: getattr(bars, name) for name in COLUMNS}, **bars.context}
 
 
 def _between(bars: Bars, begin: np.datetime64, end: np.datetime64) -> Bars:

@@ -29,7 +29,8 @@ TABLES = {
     "bot": """id TEXT PRIMARY KEY, mode TEXT, symbol TEXT, timeframe TEXT, sessions INTEGER, bundle TEXT,
     bundle_hash TEXT, profile TEXT, confidence TEXT, memory INTEGER, rules TEXT, first_bar INTEGER""",
     "starts": "number INTEGER PRIMARY KEY, at INTEGER, pid INTEGER, code TEXT",
-    "bars": "open_time INTEGER PRIMARY KEY, open REAL, high REAL, low REAL, close REAL, volume REAL",
+    "bars": """open_time INTEGER PRIMARY KEY, open REAL, high REAL, low REAL, close REAL, volume REAL,
+    context TEXT""",
     "decisions": """open_time INTEGER PRIMARY KEY, side INTEGER, atr REAL, reason TEXT, proposed INTEGER,
     confidence REAL, gates TEXT, p_up REAL, lean INTEGER, rank REAL, belief TEXT, audit REAL""",
     "accounts": f"open_time INTEGER PRIMARY KEY, cash REAL, equity REAL, wish INTEGER, wish_atr REAL, {_HOLDING}",
@@ -74,15 +75,27 @@ def plain(value: Any) -> int | float | str | None:
 def bar_rows(bars: Bars) -> list[tuple[Any, ...]]:
     """Return rows of ``bars``."""
     columns = [bars.open_time.view(np.int64), *(getattr(bars, name) for name in COLUMNS)]
-    return list(zip(*(column.tolist() for column in columns), strict=True))
+    return list(zip(*(column.tolist() for column in columns), _context_rows(bars), strict=True))
+
+
+def _context_rows(bars: Bars) -> list[str | None]:
+    """What was known beside each bar, as JSON; None where nothing is kept beside the bars."""
+    if not bars.context:
+        return [None] * len(bars)
+    return [
+        json.dumps({name: plain(column[row]) for name, column in bars.context.items()}, allow_nan=False)
+        for row in range(len(bars))
+    ]
 
 
 def bars_from(rows: Sequence[tuple[Any, ...]], timeframe_ns: int, symbol: str, sessions: bool) -> Bars:
     """Return the bars that rows of ``bars`` hold."""
-    time, *prices = zip(*rows, strict=True)
+    time, *prices, beside = zip(*rows, strict=True)
     columns = {name: np.array(values, np.float64) for name, values in zip(COLUMNS, prices, strict=True)}
     stamps = np.array(time, np.int64).view("datetime64[ns]")
-    return Bars(stamps, **columns, timeframe_ns=timeframe_ns, symbol=symbol, sessions=sessions)
+    known = [json.loads(row or "{}") for row in beside]
+    context = {name: np.array([row.get(name) for row in known], np.float64) for name in known[-1]}
+    return Bars(stamps, **columns, timeframe_ns=timeframe_ns, symbol=symbol, sessions=sessions, context=context)
 
 
 def account_row(account: Account) -> tuple[Any, ...]:

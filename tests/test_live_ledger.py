@@ -82,6 +82,13 @@ def test_bars_come_back_bit_for_bit():
     assert back.fingerprint() == BARS.fingerprint()
 
 
+def test_what_was_known_beside_bars_comes_back_bit_for_bit():
+    half = np.where(np.arange(len(BARS)) % 2 == 0, 0.1 + BARS.close, np.nan)
+    bars = BARS.beside({"vix_level": half, "funding_8h": -half})
+    back = bars_from(through_sqlite("bars", bar_rows(bars)), bars.timeframe_ns, bars.symbol, bars.sessions)
+    assert back.fingerprint() == bars.fingerprint()
+
+
 def test_trades_come_back_bit_for_bit():
     trades = backtest().result.trades
     back = trades_from(through_sqlite("trades", trade_rows(trades)))
