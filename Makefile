@@ -55,7 +55,7 @@ lock:                     ## Resolve the locks anew (needs uv)
 	printf 'torch; python_version < "3"\n' > .venv/no-torch.txt  # its index entry pulls gigabytes that a CPU never uses
 	printf 'networkx\njinja2\nfsspec\nfilelock\nsympy\n' > .venv/torch-needs.in
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url -q \
-		--override .venv/no-torch.txt --extra research --extra live --extra dev pyproject.toml .venv/torch-needs.in -o requirements-dev.lock
+		--override .venv/no-torch.txt --extra research --extra live --extra cluster --extra dev pyproject.toml .venv/torch-needs.in -o requirements-dev.lock
 
 clean:                    ## Remove what was built
 	rm -rf .venv build *.egg-info reports .pytest_cache .mypy_cache .ruff_cache
