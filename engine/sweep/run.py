@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,14 @@ from engine.sweep.kernels import fill_touches, run_combos
 from engine.sweep.market import COLUMNS, NO_TOUCH, Axes, Wishes, axes_of, market_of, purse_of
 from engine.sweep.result import SweepResult
 from engine.terms import prices_of, readonly, terms_of
+from engine.workers import Workers
 
 AUTO, SCAN, TOUCH = ROADS = ("auto", "scan", "touch")
 MOST_TABLE_BYTES = 64 * 2**20
 PIECES = 16  # per thread: low thresholds trade more, so equal shares would be unequal work
 
 
-def sweep(  # noqa: PLR0913 - threads and road change how fast, not what
+def sweep(  # noqa: PLR0913 - threads, road and workers change how fast, not what
     bars: Bars,
     wishes: Signals | Floats,
     atr: Floats,
@@ -32,6 +34,7 @@ def sweep(  # noqa: PLR0913 - threads and road change how fast, not what
     funding: Floats | None = None,
     threads: int = 1,
     road: str = AUTO,
+    workers: Workers | None = None,
 ) -> SweepResult:
     """Score every combo of a grid as `simulate` and `score` would, thousands of times faster.
 
@@ -56,6 +59,8 @@ def sweep(  # noqa: PLR0913 - threads and road change how fast, not what
     road : str
         ``scan`` walks every trade bar by bar. ``touch`` looks up when each level is first touched: the same bits,
         faster from some dozens of combos on. ``auto`` takes the cheaper one.
+    workers : Workers, optional
+        Processes, here or of a cluster, that share the combos instead of threads: the same bits.
 
     Returns
     -------
@@ -85,14 +90,26 @@ def sweep(  # noqa: PLR0913 - threads and road change how fast, not what
     axes, candidates = axes_of(grid), _candidates(bars, wishes, atr, rules, grid.threshold[0])
     taken = _road(road, grid, n, len(candidates.row), funding is not None)
     market = market_of(bars, paid if funding is None else paid * bars.open)
-    pool = ThreadPoolExecutor(threads)
-    with pool:
+    with ThreadPoolExecutor(threads) as pool:
         if taken == TOUCH:
             candidates = _touched(bars, candidates, axes, pool, threads)
-        terms, purse = terms_of(rules, bars), purse_of(bars, rules)
-        spans = _spans(len(grid), threads)
-        list(pool.map(lambda span: run_combos(market, candidates, axes, terms, rules.fills, purse, span, out), spans))
+        candidates = candidates._replace(up=readonly(candidates.up), down=readonly(candidates.down))
+        shared = (market, candidates, axes, terms_of(rules, bars), rules.fills, purse_of(bars, rules), len(grid))
+        spans = _spans(len(grid), threads if workers is None else workers.count)
+        if workers is None:
+            list(pool.map(lambda span: run_combos(*shared[:-1], span, out), spans))
+            return SweepResult(bars, rules, grid, out, taken)
+    for place, figures in workers.each(run_span, spans, shared, f"{len(grid):,} combos of {bars.symbol}"):
+        out[:, slice(*spans[place])] = figures
     return SweepResult(bars, rules, grid, out, taken)
+
+
+def run_span(span: tuple[int, int], shared: tuple[Any, ...]) -> Floats:
+    """Return the figures of some combos, shape (6, span), on a worker."""
+    *asked, combos = shared
+    out = np.empty((len(COLUMNS), combos))
+    run_combos(*asked, span, out)
+    return out[:, slice(*span)].copy()
 
 
 def _check(bars: Bars, wishes: Signals | Floats, atr: Floats, grid: Grid, funding: Floats | None, threads: int) -> None:
