@@ -57,7 +57,7 @@ def uniqueness(start: Rows, end: Rows) -> Floats:
     if len(start) == 0:
         return np.empty(0)
     alive = concurrency(start, end)
-    share = np.r_[0.0, np.cumsum(1.0 / np.maximum(alive, 1))]
+    share = np.r_[0.0, np.cumsum(np.where(alive > 0, 1.0 / np.maximum(alive, 1), 0.0))]  # a gap's length is no matter
     first = int(start.min())
     unique: Floats = (share[end - first + 1] - share[start - first]) / (end - start + 1)
     return unique
