@@ -90,7 +90,10 @@ class Quote(NamedTuple):
 
 
 class Balance(NamedTuple):
-    """What the account has of a currency: free, and locked in open orders (spot) or as margin (perpetuals)."""
+    """What the account has of a currency: free, and locked in open orders (spot) or as margin (perpetuals).
+
+    A perpetual account's total counts the profit of its open positions as they stand.
+    """
 
     free: float
     locked: float = 0.0

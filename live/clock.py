@@ -12,6 +12,18 @@ def now() -> np.datetime64:
     return np.datetime64(time.time_ns(), "ns")
 
 
+class Clock:
+    """The machine's own clock, as the bot is handed it; tests hand it another."""
+
+    def now(self) -> int:
+        """Return the time in UTC, in nanoseconds since 1970."""
+        return time.time_ns()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(max(seconds, 0.0))
+
+
 def seconds() -> float:
     """Return seconds on a clock that never goes back; only differences mean something."""
     return time.monotonic()

@@ -1,0 +1,229 @@
+"""What the bot sent to the exchange and what came back: written before and after, and read again at every start."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from live.append_only import AppendOnly
+from live.broker import OPEN, ExchangeFill, Order, OrderRequest
+
+INTENDED, UNSENT = "intended", "unsent"  # written down and not yet answered; known never to have arrived
+ENTRY, TARGET, STOP = "entry", "target", "stop"
+
+
+class Sent(NamedTuple):
+    """An order of ours, as far as the ledger knows.
+
+    Parameters
+    ----------
+    client_id, leg : str
+        Its name, and what it is for: ``entry``, ``target``, ``stop``, or why the position is left; a second one of
+        the same trade is ``stop.1``.
+    wish_time : int
+        The trade it belongs to.
+    side, quantity, kind, price
+        As sent.
+    at : int
+        When it was written down, by our clock.
+    list_id : str
+        Of the OCO it is half of; empty otherwise.
+    order_id, status : str
+        The exchange's name, and ``intended``, ``unsent`` or one of `live.broker.STATUSES`.
+    filled : float
+        Units of the fills in the ledger.
+    """
+
+    client_id: str
+    leg: str
+    wish_time: int
+    side: int
+    quantity: float
+    kind: str
+    price: float
+    at: int
+    list_id: str = ""
+    order_id: str = ""
+    status: str = INTENDED
+    filled: float = 0.0
+
+    @property
+    def purpose(self) -> str:
+        """The leg without its number."""
+        return self.leg.split(".")[0]
+
+    @property
+    def standing(self) -> bool:
+        """Whether it may still be filled, as far as is known."""
+        return self.status in (INTENDED, OPEN)
+
+    @property
+    def remaining(self) -> float:
+        """Units not filled."""
+        return self.quantity - self.filled
+
+
+class Journal:
+    """The orders' side of a ledger; a few orders are kept in memory, all are in the file.
+
+    Parameters
+    ----------
+    file : AppendOnly
+        The symbol's ledger.
+    base : str
+        The currency that is traded: fees paid in it make the position smaller. Empty for a perpetual.
+    now : callable
+        Our clock, in nanoseconds since 1970.
+    """
+
+    def __init__(self, file: AppendOnly, base: str, now: Callable[[], int]) -> None:
+        self.file, self.base, self.now = file, base, now
+        self.orders: dict[str, Sent] = {}
+        self.net = self.baseline = 0.0
+        self.foreign: set[str] = set()
+        self.last_fill = 0
+        self._trades: set[str] = set()
+        self._noted: set[tuple[str, int]] = set()
+        self._read()
+
+    @property
+    def begun(self) -> bool:
+        """Whether somebody said, or the bot saw at its first start, what was not the bot's."""
+        return bool(self.file.select("SELECT 1 FROM adoptions LIMIT 1"))
+
+    def intend(self, requests: Sequence[OrderRequest], legs: Sequence[str], wish_time: int, list_id: str = "") -> None:
+        """Write down orders that are about to be sent."""
+        at = self.now()
+        for request, leg in zip(requests, legs, strict=True):
+            self.orders[request.client_id] = Sent(
+                *(request.client_id, leg, wish_time, request.side, request.quantity, request.kind, request.price),
+                *(at, list_id),
+            )
+        rows = [self._intent("send", r.client_id, r.reduce_only) for r in requests]
+        self.file.add("intents", *rows)
+
+    def intend_cancel(self, client_id: str) -> None:
+        """Write down that an order is about to be cancelled."""
+        self.file.add("intents", self._intent("cancel", client_id, False))
+
+    def acknowledge(self, order: Order) -> None:
+        """Write down what the exchange says of an order of ours, if it is news."""
+        known = self.orders.get(order.client_id) or self._recall(order.client_id)
+        if known is None or (known.status, known.order_id) == (order.status, order.order_id or known.order_id):
+            return
+        self.conclude(order.client_id, order.status, "", order)
+
+    def conclude(self, client_id: str, status: str, message: str = "", order: Order | None = None) -> None:
+        """Write down how an order stands."""
+        known = self.orders[client_id]
+        order_id = order.order_id if order is not None and order.order_id else known.order_id
+        filled, average = (order.filled, order.average) if order is not None else (known.filled, 0.0)
+        self.file.add("acks", (None, self.now(), client_id, order_id, status, filled, average, message))
+        self.orders[client_id] = known._replace(order_id=order_id, status=status)
+
+    def record(self, fills: Iterable[ExchangeFill], ours: bool = True) -> list[ExchangeFill]:
+        """Write down fills not yet known; return those whose order is not ours (``ours=False`` writes them too)."""
+        by_order = {sent.order_id: sent for sent in self.orders.values() if sent.order_id}
+        strange = []
+        for fill in fills:
+            if fill.trade_id in self._trades:
+                continue
+            sent = by_order.get(fill.order_id)
+            if sent is None and ours:
+                strange.append(fill)
+                continue
+            who = ("", "", None) if sent is None else (sent.client_id, sent.leg, sent.wish_time)
+            fact = (fill.side, fill.quantity, fill.price, fill.fee, fill.fee_currency)
+            self.file.add("exchange_fills", (fill.trade_id, self.now(), fill.time, fill.order_id, *who, *fact))
+            self._count(fill.trade_id, fill.time)
+            if sent is not None:
+                self.net += self._moved(fill.side, fill.quantity, fill.fee, fill.fee_currency)
+                grown = by_order[fill.order_id]._replace(filled=by_order[fill.order_id].filled + fill.quantity)
+                self.orders[grown.client_id] = by_order[fill.order_id] = grown
+        return strange
+
+    def adopt(self, quantity: float, orders: Sequence[str], reason: str) -> None:
+        """Write down units and orders that are at the exchange and not the bot's."""
+        self.file.add("adoptions", (None, self.now(), quantity, json.dumps(list(orders)), reason))
+        self.baseline += quantity
+        self.foreign |= set(orders)
+
+    def note(self, kind: str, message: str, open_time: int | None = None) -> bool:
+        """Write down what a person should know; of one kind and bar once. Return whether it was news."""
+        if open_time is not None and (kind, open_time) in self._noted:
+            return False
+        self.file.add("events", (None, self.now(), open_time, kind, message))
+        if open_time is not None:
+            self._noted.add((kind, open_time))
+        return True
+
+    def noted(self, kind: str, open_time: int) -> bool:
+        """Whether something of a kind was written down of a bar."""
+        return (kind, open_time) in self._noted
+
+    def sent_since(self, at: int) -> int:
+        """Return how many orders were sent since a time of our clock."""
+        return int(self.file.select("SELECT count(*) FROM intents WHERE act = 'send' AND at >= ?", at)[0][0])
+
+    def forget(self, wish_time: int) -> None:
+        """Keep in memory what stands, the trade of a wish and the one before; the file keeps all."""
+        trades = sorted({sent.wish_time for sent in self.orders.values()} | {wish_time})[-2:]
+        keep = {name: sent for name, sent in self.orders.items() if sent.standing or sent.wish_time in trades}
+        if len(keep) < len(self.orders):
+            self.orders = keep
+            self._trades = {
+                row[0] for row in self.file.select("SELECT trade_id FROM exchange_fills ORDER BY rowid DESC LIMIT 1000")
+            }
+            self._noted = {pair for pair in self._noted if pair[1] >= trades[0]}
+
+    def _read(self) -> None:
+        """Read what is known from the file."""
+        last = self.file.select("SELECT max(wish_time) FROM intents")[0][0]
+        acks = {r[0]: r[1:] for r in self.file.select("SELECT client_id, order_id, status FROM acks ORDER BY number")}
+        for row in self.file.select(f"SELECT {_SENT} FROM intents WHERE act = 'send' ORDER BY number"):
+            order_id, status = acks.get(row[0], ("", INTENDED))
+            sent = Sent._make((*row, order_id, status, 0.0))
+            if sent.standing or sent.wish_time == last:
+                self.orders[sent.client_id] = sent
+        moves = []
+        for trade_id, time, client_id, *fact in self.file.select(f"SELECT {_FILL} FROM exchange_fills ORDER BY rowid"):
+            self._count(trade_id, time)
+            moves += [self._moved(*fact)] if client_id else []
+            if client_id in self.orders:
+                known = self.orders[client_id]
+                self.orders[client_id] = known._replace(filled=known.filled + fact[1])
+        self.net = math.fsum(moves)
+        adopted = self.file.select("SELECT quantity, orders FROM adoptions")
+        self.baseline = math.fsum(row[0] for row in adopted)
+        self.foreign = {name for row in adopted for name in json.loads(row[1])}
+        self._noted = set(self.file.select("SELECT kind, open_time FROM events WHERE open_time >= ?", last or 0))
+
+    def _recall(self, client_id: str) -> Sent | None:
+        """Return an order of ours that was forgotten, and keep it again."""
+        rows = self.file.select(f"SELECT {_SENT} FROM intents WHERE act = 'send' AND client_id = ?", client_id)
+        if not rows:
+            return None
+        query = "SELECT order_id, status FROM acks WHERE client_id = ? ORDER BY number DESC LIMIT 1"
+        acks = (self.file.select(query, client_id) or [("", INTENDED)])[0]
+        filled = self.file.select("SELECT sum(quantity) FROM exchange_fills WHERE client_id = ?", client_id)[0][0]
+        sent = Sent._make((*rows[-1], *acks, filled or 0.0))
+        self.orders[client_id] = sent
+        return sent
+
+    def _count(self, trade_id: str, time: int) -> None:
+        self._trades.add(trade_id)
+        self.last_fill = max(self.last_fill, time)
+
+    def _moved(self, side: int, quantity: float, fee: float, currency: str) -> float:
+        return side * quantity - (fee if self.base and currency == self.base else 0.0)
+
+    def _intent(self, act: str, client_id: str, reduce_only: bool) -> tuple[object, ...]:
+        sent = self.orders[client_id]
+        what = (sent.side, sent.quantity, sent.kind, sent.price, int(reduce_only), sent.list_id)
+        return (None, self.now(), act, client_id, sent.leg, sent.wish_time, *what)
+
+
+_SENT = "client_id, leg, wish_time, side, quantity, kind, price, at, list_id"
+_FILL = "trade_id, time, client_id, side, quantity, fee, fee_currency"

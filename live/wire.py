@@ -1,0 +1,76 @@
+"""What ccxt raises, as one of our three ways to fail, with every secret and address left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from live.broker import Refused, Retry, Unknown
+
+T = TypeVar("T")
+BROKEN = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)  # an answer that is none
+LONGEST = 300  # letters of a message
+
+
+class NotThere(Refused):
+    """The exchange knows no order of that name."""
+
+
+class Wire:
+    """Calls to a ccxt exchange.
+
+    Parameters
+    ----------
+    exchange : ccxt exchange
+        Whom to call.
+    secrets : sequence of str
+        What no message may hold.
+    """
+
+    def __init__(self, exchange: Any, secrets: Sequence[str]) -> None:
+        import ccxt
+
+        self._exchange, self._secrets, self._known = exchange, [s for s in secrets if s], ccxt
+
+    def read(self, ask: Callable[..., T], *what: Any) -> T:
+        """Ask for something; asking again does no harm, so every silence is a `Retry`."""
+        with self._told(Retry):
+            return ask(*what)
+
+    def write(self, act: Callable[..., T], *what: Any) -> T:
+        """Do something; without an answer nobody knows whether it was done, so silence is `Unknown`."""
+        with self._told(Unknown):
+            return act(*what)
+
+    @contextmanager
+    def _told(self, lost: type[Retry] | type[Unknown]) -> Iterator[None]:
+        known = self._known
+        try:
+            yield
+        except known.OrderNotFound:
+            raise NotThere("the exchange does not know this order") from None
+        except known.DuplicateOrderId as why:  # it stands: it was sent before
+            raise Unknown(self._scrubbed(why)) from None
+        except (known.RateLimitExceeded, known.DDoSProtection) as why:
+            raise Retry(self._scrubbed(why), self._asked_to_wait()) from None
+        except known.InvalidNonce as why:  # turned away for its time stamp, unread
+            raise Retry(self._scrubbed(why)) from None
+        except known.OperationFailed as why:
+            raise lost(self._scrubbed(why)) from None
+        except known.BaseError as why:
+            raise Refused(self._scrubbed(why)) from None
+        except BROKEN as why:
+            raise lost(f"the answer made no sense ({type(why).__name__})") from None
+
+    def _asked_to_wait(self) -> float:
+        headers = self._exchange.last_response_headers or {}
+        text = str({str(name).lower(): value for name, value in headers.items()}.get("retry-after", ""))
+        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else 1.0
+
+    def _scrubbed(self, why: Exception) -> str:
+        text = re.sub(r"\?\S*", "", f"{type(why).__name__}: {why}")
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text[:LONGEST]
