@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from engine.bars import Bars
 from engine.rules import FillRules, Rules
 from engine.signals import Signals
+from engine.synthetic import random_bars
 
 HOUR_NS = 3600 * 10**9
 
@@ -33,6 +34,20 @@ def wish_at(n, *rows, side=1, atr=1.0):
     sides = np.zeros(n, np.int8)
     sides[list(rows)] = side
     return Signals(sides, np.full(n, atr))
+
+
+def momentum_bars(n: int, seed: int = 0, strength: float = 0.5) -> Bars:
+    """Return a market whose returns repeat: what any honest learner must find."""
+    rng = np.random.default_rng(seed)
+    returns = np.zeros(n)
+    for i in range(1, n):
+        returns[i] = strength * returns[i - 1] + 0.01 * rng.standard_normal()
+    close = 100 * np.exp(returns.cumsum())
+    opened = np.r_[100.0, close[:-1]]
+    reach = np.exp(0.002 * np.abs(rng.standard_normal((2, n))))
+    high, low = np.maximum(opened, close) * reach[0], np.minimum(opened, close) / reach[1]
+    start = random_bars(n).open_time
+    return Bars(start, opened, high, low, close, np.full(n, 10.0), 3600 * 10**9, "MOMENTUM")
 
 
 def lively_bars(n, seed, sessions=False):

@@ -23,6 +23,7 @@ from research.progress import Steps
 from research.study import make_study
 from research.train import train
 from research.walk_forward import audit_forecasts, run_fold
+from tests.markets import momentum_bars
 
 TINY = {
     "name": "tiny",
@@ -40,20 +41,6 @@ TINY = {
 
 def tiny(**keys) -> TrainConfig:
     return parse_config(TINY | keys)
-
-
-def momentum_bars(n: int, seed: int = 0, strength: float = 0.5) -> Bars:
-    """Return a market whose returns repeat: what any honest learner must find."""
-    rng = np.random.default_rng(seed)
-    returns = np.zeros(n)
-    for i in range(1, n):
-        returns[i] = strength * returns[i - 1] + 0.01 * rng.standard_normal()
-    close = 100 * np.exp(returns.cumsum())
-    opened = np.r_[100.0, close[:-1]]
-    reach = np.exp(0.002 * np.abs(rng.standard_normal((2, n))))
-    high, low = np.maximum(opened, close) * reach[0], np.minimum(opened, close) / reach[1]
-    start = random_bars(n).open_time
-    return Bars(start, opened, high, low, close, np.full(n, 10.0), 3600 * 10**9, "MOMENTUM")
 
 
 @pytest.fixture(scope="module")
