@@ -19,9 +19,12 @@ from engine.barriers import label_barriers
 from engine.bars import DAY_NS, Bars, Floats
 from engine.rules import Rules
 from engine.simulate import Trades
+from engine.terms import readonly
+from engine.workers import Workers
 
 DRAWS = 2_000
 Rows = NDArray[np.int64]
+SPAN = 50  # draws that are one task
 PATIENCE = 200  # attempts per trade before a draw goes on with fewer
 
 
@@ -141,11 +144,11 @@ def worth(wishes: Rows, placed: int, fates: Fates, book: Book) -> tuple[float, f
 
 
 @njit(cache=True, nogil=True)
-def draw_all(lots: Lots, fates: Fates, book: Book, seed: int, out: Floats) -> None:
-    """Fill ``out`` (draws, 3: return, Sharpe, trades); draw k depends on the seed and k alone."""
+def draw_all(lots: Lots, fates: Fates, book: Book, seed: int, first: int, out: Floats) -> None:
+    """Fill ``out`` (draws, 3: return, Sharpe, trades) from draw ``first`` on; one depends on seed and number alone."""
     wishes = np.empty(len(lots.row), np.int64)
     for k in range(len(out)):
-        placed = place(lots, fates, seed_of(seed, k), wishes)
+        placed = place(lots, fates, seed_of(seed, first + k), wishes)
         out[k, 0], out[k, 1] = worth(wishes, placed, fates, book)
         out[k, 2] = placed
 
@@ -197,8 +200,21 @@ def lots_of(bars: Bars, atr: Floats, fates: Fates, trades: Trades) -> Lots | Non
     )
 
 
-def random_entries(
-    bars: Bars, atr: Floats, rules: Rules, trades: Trades, draws: int = DRAWS, seed: int = 0
+def draw_span(span: tuple[int, int], shared: tuple[Lots, Fates, Book, int]) -> Floats:
+    """Return some of the draws, shape (span, 3)."""
+    out = np.empty((span[1] - span[0], 3))
+    draw_all(*shared, span[0], out)
+    return out
+
+
+def random_entries(  # noqa: PLR0913 - workers change how fast, not what
+    bars: Bars,
+    atr: Floats,
+    rules: Rules,
+    trades: Trades,
+    draws: int = DRAWS,
+    seed: int = 0,
+    workers: Workers | None = None,
 ) -> RandomEntries | None:
     """Return what random entries like a strategy's trades earned on these bars.
 
@@ -214,6 +230,8 @@ def random_entries(
         The strategy's trades: their number, sides and weather are kept.
     draws, seed : int
         Number of draws; same seed, same draws.
+    workers : Workers, optional
+        Processes that share the draws: the same bits.
 
     Returns
     -------
@@ -227,7 +245,13 @@ def random_entries(
     lots = lots_of(bars, atr, fates, trades)
     if lots is None or days < 2:
         return None
-    out = np.empty((draws, 3))
-    draw_all(lots, fates, Book(np.array(bars.close), day_last, days, rules.exposure, rules.fee), seed, out)
+    book = Book(readonly(bars.close), readonly(day_last), days, rules.exposure, rules.fee)
+    shared = Lots(*map(readonly, lots)), Fates(*map(readonly, fates)), book, seed
+    spans = [(first, min(first + SPAN, draws)) for first in range(0, draws, SPAN)]
+    if workers is None:
+        parts = [draw_span(span, shared) for span in spans]
+    else:
+        parts = workers.map(draw_span, spans, shared, f"{draws:,} random entries")
+    out = np.concatenate((np.empty((0, 3)), *parts))
     sharpe = out[:, 1] * np.sqrt(bars.days_per_year)
     return RandomEntries(out[:, 0].copy(), sharpe, out[:, 2].astype(np.int64), len(trades))

@@ -12,6 +12,7 @@ from engine.compare import CONTROL, PROFILE, Comparison
 from engine.errors import DataError
 from engine.score import daily_returns
 from engine.trials import NAN, OK, Trial, TrialLedger, market_key
+from engine.workers import Workers
 from models.bundle import Bundle
 from strategies.workbench import is_sealed, seal_key
 
@@ -19,7 +20,12 @@ TRAIN = "train"
 
 
 def judge_ledgered(
-    comparison: Comparison, ledger: Path | None, at: str, kind: str = "compare", kinds: tuple[str, ...] = (PROFILE,)
+    comparison: Comparison,
+    ledger: Path | None,
+    at: str,
+    kind: str = "compare",
+    kinds: tuple[str, ...] = (PROFILE,),
+    workers: Workers | None = None,
 ) -> Judged:
     """Write a comparison's strategies to the trial ledger and judge them by everything ever tried on these bars.
 
@@ -35,10 +41,12 @@ def judge_ledgered(
         Who tried it.
     kinds : tuple of str
         Kinds of rows that get a card.
+    workers : Workers, optional
+        Processes that share the random entries.
     """
     bundle = comparison.about["bundle"]
     if ledger is None:
-        return judge(comparison, History(others=bundle["trials"]), tuple(bundle["regimes"]), kinds)
+        return judge(comparison, History(others=bundle["trials"]), tuple(bundle["regimes"]), kinds, workers)
     book, market = sound_ledger(ledger), market_key(comparison.bars)
     own, tried, begins = trials_of(comparison, kind, at), book.trials(market), len(book) == 0
     known = {(t.config_hash, t.zone) for t in tried}
@@ -48,7 +56,7 @@ def judge_ledgered(
     columns, others = other_trials(own, tried)
     told = max(0, bundle["trials"] - sum(t.kind == TRAIN and t.config.get("bundle") == bundle["name"] for t in tried))
     history = History(columns, others + told, book.looks(bundle["seal"]), begins)
-    return judge(comparison, history, tuple(bundle["regimes"]), kinds)
+    return judge(comparison, history, tuple(bundle["regimes"]), kinds, workers)
 
 
 def other_trials(own: list[Trial], tried: list[Trial]) -> tuple[Floats, int]:

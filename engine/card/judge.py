@@ -27,6 +27,7 @@ from engine.inference.superiority import Superiority, superiority
 from engine.inference.winrate import WinRate, break_even_of, win_rate
 from engine.random_entries import RandomEntries, random_entries
 from engine.score import Score, daily_returns
+from engine.workers import Workers
 
 HOLD, CASH = "Buy and hold", "Cash"
 
@@ -165,6 +166,7 @@ def judge(
     history: History | None = None,
     roles: tuple[str, ...] = (),
     kinds: tuple[str, ...] = (PROFILE,),
+    workers: Workers | None = None,
 ) -> Judged:
     """Judge a comparison.
 
@@ -178,6 +180,8 @@ def judge(
         Names of the regimes by ascending volatility.
     kinds : tuple of str
         Kinds of rows that get a judgement of their own; ``grid`` too for the strategies between the profiles.
+    workers : Workers, optional
+        Processes that share the random entries.
     """
     history = history or History()
     rows, bars = comparison.rows, comparison.bars
@@ -195,9 +199,8 @@ def judge(
         if row.kind in kinds:
             against = {names[j]: found[i, j] for j in range(len(rows)) if j != i}
             record = assess(daily[:, i], bars.days_per_year, trials)
-            judged.append(
-                _judge_one(row, comparison, record, wins[row.name], against, (overfit, forecast, roles, history.looks))
-            )
+            rest = (overfit, forecast, roles, history.looks, luck_of(row, comparison, workers))
+            judged.append(_judge_one(row, comparison, record, wins[row.name], against, rest))
     hold = daily[:, names.index(HOLD)] if HOLD in names else 0.0
     return Judged(
         comparison=comparison,
@@ -238,13 +241,12 @@ def _judge_one(
     record: Assessment,
     win: WinRate,
     against: Mapping[str, Interval],
-    rest: tuple[Overfit, Forecast | None, tuple[str, ...], int],
+    rest: tuple[Overfit, Forecast | None, tuple[str, ...], int, Luck | None],
 ) -> Judgement:
     assert row.signals is not None
-    overfit, forecast, roles, looks = rest
+    overfit, forecast, roles, looks, luck = rest
     bars, rules = comparison.bars, comparison.rules
     harder = tuple(stresses(bars, row.signals, rules))
-    luck = luck_of(row, comparison)
     return Judgement(
         row=row,
         assessment=record,
@@ -272,11 +274,11 @@ def _judge_one(
     )
 
 
-def luck_of(row: Row, comparison: Comparison) -> Luck | None:
+def luck_of(row: Row, comparison: Comparison, workers: Workers | None = None) -> Luck | None:
     """Return a strategy's place among random entries with its own count, sides, barriers and costs."""
     trades = row.result.trades
     assert row.signals is not None
-    drawn = random_entries(comparison.bars, row.signals.atr, comparison.rules, trades)
+    drawn = random_entries(comparison.bars, row.signals.atr, comparison.rules, trades, workers=workers)
     if drawn is None or row.score.total_return is None:
         return None
     by_sharpe = None if row.score.sharpe is None else drawn.percentile("sharpe", row.score.sharpe)
