@@ -210,7 +210,19 @@ def test_usage_errors_exit_with_2(run):
 
 @pytest.mark.parametrize(
     "verb",
-    ["compare", "explain", "train", "tune", "verify", "live", "sweep", "cache", "data import", "data check", "data list"],
+    [
+        "compare",
+        "explain",
+        "train",
+        "tune",
+        "verify",
+        "live",
+        "sweep",
+        "cache",
+        "data import",
+        "data check",
+        "data list",
+    ],
 )
 def test_every_verb_has_help_with_an_example(run, verb):
     code, out, _ = run(*verb.split(), "--help")
