@@ -16,13 +16,17 @@ from engine.history.embedded import embedded_bars
 from engine.history.find import find_bars
 from engine.invariance import cuts_of, strategy_breaks
 from engine.synthetic import random_bars
+from live.replay import replay
+from live.settings import Settings
 from live.verify import verify
 from models.attention import exponential
 from models.bundle import load_bundle
+from models.cache import cache_in
 from models.network import FILE, Network, reach, to_file
 from models.streaming import Stream, StreamingPredictor
 from models.tensors import read_tensors, write_tensors
 from strategies import make_strategy
+from strategies.workbench import compare_bundle
 from tests.bundles import FEATURES_USED, make_bundle
 from tests.oracles.slow_streaming import slow_answer
 
@@ -69,7 +73,7 @@ def dice_network(features: int, seed: int = 0, mean: float = 0.0, deviation: flo
 
 NETWORK = dice_network(5)
 MATRIX = np.random.default_rng(1).standard_normal((1500, 5)).astype(np.float32)
-ROWS = np.arange(REACH - 1, len(MATRIX))
+ROWS, LAST = np.arange(REACH - 1, len(MATRIX)), np.array([REACH - 1])
 
 
 @pytest.fixture(scope="module")
@@ -150,29 +154,38 @@ def test_a_bot_goes_on_from_its_ring_and_notices_when_the_past_is_another(predic
     assert copy.outputs(MATRIX[:650], np.array([649]))[0][0] == whole[523]
 
 
-def real_bars(shared_data) -> dict[str, Bars]:
-    path = shared_data / "crypto" / "BTCUSDT_1h.parquet"
-    return {"nasdaq-1d": embedded_bars("nasdaq-1d"), "BTCUSDT": find_bars(str(path), shared_data)}
+def bitcoin(shared_data) -> Bars:
+    return find_bars(str(shared_data / "crypto" / "BTCUSDT_1h.parquet"), shared_data)
 
 
-@pytest.mark.parametrize("market", ["nasdaq-1d", "BTCUSDT"])
-def test_on_real_bars_every_probability_of_the_pass_is_the_steps(market, shared_data):
-    bars = real_bars(shared_data)[market]
-    names = default_features(bars.timeframe_ns, bars.sessions)
+def lively(bars: Bars, names) -> Network:
+    """Return dice that see standard features of these bars."""
     matrix = feature_matrix(bars, names).astype(np.float32)
     known = matrix[np.isfinite(matrix).all(axis=1)]
-    network = dice_network(len(names))._replace(mean=known.mean(axis=0), deviation=known.std(axis=0))
-    asked = StreamingPredictor(to_file(network), REACH, len(names))
+    return dice_network(len(names))._replace(mean=known.mean(axis=0), deviation=known.std(axis=0))
+
+
+def assert_every_step_is_the_pass(bars: Bars) -> int:
+    """Ask at every close, one by one as a bot does, what the pass over all bars says there; return how often."""
+    names = default_features(bars.timeframe_ns, bars.sessions)
+    matrix, network = feature_matrix(bars, names).astype(np.float32), lively(bars, names)
+    asked, live = (StreamingPredictor(to_file(network), REACH, len(names)) for _ in range(2))
     rows = np.flatnonzero(clear_run(bars) >= REACH + feature_lookback(names) + 60)
     passed = asked.probabilities(matrix, rows)
+    one = np.array([live.probabilities(matrix[row - REACH + 1 : row + 1], LAST)[0] for row in rows])
     stepped = Stream(network).show(matrix)  # across every gap: 127 clear bars wash it out
-    one = np.array(
-        [asked.probabilities(matrix[: row + 1], rows[i : i + 1])[0] for i, row in list(enumerate(rows))[-300:]]
-    )
+    np.testing.assert_array_equal(passed, one)
     np.testing.assert_array_equal(passed, np.round(stepped[rows, 1].astype(np.float64), 6))
-    np.testing.assert_array_equal(passed[-300:], one)
-    assert len(rows) > 4000
     assert np.std(passed) > 0.05
+    return len(rows)
+
+
+def test_at_every_bar_of_the_nasdaq_the_step_is_the_pass():
+    assert assert_every_step_is_the_pass(embedded_bars("nasdaq-1d")) > 4500
+
+
+def test_at_every_hour_of_bitcoin_the_step_is_the_pass(shared_data):
+    assert assert_every_step_is_the_pass(bitcoin(shared_data)) > 60_000
 
 
 BARS = random_bars(2600, seed=21)
@@ -180,12 +193,8 @@ GAPPED = random_bars(2600, seed=22, gaps=0.002)
 
 
 def bundle_of(folder, bars: Bars, **keys):
-    matrix = feature_matrix(bars, FEATURES_USED)
-    known = matrix[np.isfinite(matrix).all(axis=1)]
-    network = dice_network(5)._replace(
-        mean=known.mean(axis=0).astype(np.float32), deviation=known.std(axis=0).astype(np.float32)
-    )
-    return make_bundle(folder, bars, window=REACH, graph=to_file(network), kind="streaming", **keys)
+    graph = to_file(lively(bars, FEATURES_USED))
+    return make_bundle(folder, bars, window=REACH, graph=graph, kind="streaming", **keys)
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +232,39 @@ def test_every_law_of_verify_holds_on_a_streaming_bundle(folder):
     checks = verify(folder, BARS[:1400])
     assert [check for check in checks if not check.passed] == []
     assert len(checks) >= 8
+
+
+def replayed(folder, bars: Bars, first: int) -> tuple[int, int]:
+    """Let the bot decide at each close from a row on; return decisions and trades, which must be the backtest's."""
+    bundle = bundle_of(folder, bars)
+    bot = Settings("reckless", str(bundle), "replay", "rank", folder / "bot.db", None, bars.open_time[first], {})
+    report = replay(bot, bars)
+    assert report.difference is None
+    return report.decided, report.trades
+
+
+def test_the_bot_decides_at_each_close_of_the_nasdaq_what_the_backtest_decided(tmp_path):
+    bars = embedded_bars("nasdaq-1d")
+    decided, trades = replayed(tmp_path, bars, len(bars) - 700)
+    assert decided == 700
+    assert trades > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("market", ["nasdaq-1d", "BTCUSDT"])
+def test_the_bot_decides_at_every_close_what_the_backtest_decided(market, tmp_path, shared_data):
+    bars = embedded_bars("nasdaq-1d") if market == "nasdaq-1d" else bitcoin(shared_data)
+    decided, trades = replayed(tmp_path, bars, 0)
+    assert decided == len(bars)
+    assert trades > 100
+
+
+def test_profiles_are_compared_and_kept_predictions_are_the_computed_ones(folder, tmp_path):
+    bundle, kept = load_bundle(folder), load_bundle(folder, cache_in(tmp_path))
+    tables = [compare_bundle(one, BARS, zone="validation") for one in (bundle, kept, kept)]
+    scores = [[row.score for row in table.rows] for table in tables]
+    assert scores[0] == scores[1] == scores[2]
+    assert max(score.trades for score in scores[0]) > 3
 
 
 def test_a_manifest_that_promises_a_shorter_memory_is_refused(folder, tmp_path):
