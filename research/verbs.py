@@ -34,3 +34,33 @@ def tune(  # noqa: PLR0913 - an option is an argument
     from research.tuning_road import Wish, tune_named
 
     tune_named(Wish(name, bars, config, kind, trials, random, folds, zoom, workers, storage), as_json, ledger, data)
+
+
+@research_app.command(epilog="Example: tradsys experiment A2 A7 --bars BTCUSDT-1h")
+def experiment(  # noqa: PLR0913 - an option is an argument
+    names: Annotated[list[str] | None, typer.Argument(help="A1 to A16.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them; finished ones are kept.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A small form: fewer bars, seeds and draws.")] = False,
+    bars: Annotated[str, typer.Option(help="Hourly bars: a stored series or a file.")] = "BTCUSDT-1h",
+    macro: Annotated[Path | None, typer.Option(help="Folder of daily macro series, for A12.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="With --all: run finished ones, too.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of findings; runs/experiments by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")] = False,
+    ledger: Annotated[Path | None, typer.Option(help="Trial ledger; trials.db in the data folder by default.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder of the stored series.")] = DATA,
+) -> None:
+    """Test a claim: one table, one sentence: confirmed, refuted, or not decidable at n."""
+    from research.experiments.conduct import Asked, run_named
+
+    run_named(names or [], Asked(bars, macro, quick, again, out, ledger, data), everything, as_json)
+
+
+@research_app.command(epilog="Example: tradsys leaderboard --results runs/experiments/full --out runs/LEADERBOARD.md")
+def leaderboard(
+    results: Annotated[Path, typer.Option(help="Folder of findings.")] = Path("research/results"),
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("research/LEADERBOARD.md"),
+) -> None:
+    """Write the leaderboard of all findings: claims, forecasts, strategies, and how many were tried."""
+    from research.experiments.show import write_leaderboard
+
+    typer.echo(f"leaderboard: {write_leaderboard(results, out)}")
