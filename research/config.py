@@ -16,6 +16,7 @@ from typing import Any, get_origin, get_type_hints
 from engine.errors import UsageError, unknown
 from engine.rules import Rules
 from models.network import GROUP, reach
+from research.agent_settings import Compute, Ensemble, ResNet, SupCon, agent_rules
 from research.settings import (
     Auditor,
     Barriers,
@@ -32,7 +33,7 @@ from research.settings import (
 
 CONFIGS = Path(__file__).parent / "configs"
 CANDIDATES = ("logistic", "trees", "transformer")
-KINDS = ("logistic", "trees", "streaming", "transformer")  # from the simplest to the most complex
+KINDS = ("logistic", "trees", "streaming", "resnet", "transformer", "supcon", "ensemble")  # from simple to complex
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class TrainConfig:
     features : tuple of str
         Names from ``engine.features.FEATURES``; empty means that engine's default for the timeframe.
     candidates : tuple of str
-        Any of ``logistic``, ``trees``, ``streaming``, ``transformer``; the streaming one if asked for.
+        Any of ``logistic``, ``trees``, ``transformer``, and if asked for ``streaming``, ``resnet``, ``supcon``,
+        ``ensemble``.
     force : str
         Ship this candidate whatever the comparison says; empty lets the validation zone choose.
     seed : int
@@ -63,6 +65,8 @@ class TrainConfig:
         Threads of every learner; part of what makes two runs equal.
     barriers, costs, folds, logistic, trees, transformer, streaming, calibration, regime, auditor, thresholds
         Sections, each documented in ``research.settings``.
+    resnet, supcon, ensemble, compute
+        Sections, each documented in ``research.agent_settings``.
 
     Examples
     --------
@@ -86,6 +90,10 @@ class TrainConfig:
     trees: Trees = field(default_factory=Trees)
     transformer: Transformer = field(default_factory=Transformer)
     streaming: Streaming = field(default_factory=Streaming)
+    resnet: ResNet = field(default_factory=ResNet)
+    supcon: SupCon = field(default_factory=SupCon)
+    ensemble: Ensemble = field(default_factory=Ensemble)
+    compute: Compute = field(default_factory=Compute)
     calibration: Calibration = field(default_factory=Calibration)
     regime: Regime = field(default_factory=Regime)
     auditor: Auditor = field(default_factory=Auditor)
@@ -113,6 +121,11 @@ class TrainConfig:
         """Bars that the answer of the farthest-looking candidate rests on: all are judged on the same rows."""
         return max(self.reach_of(kind) for kind in self.candidates)
 
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Every kind that is fitted: the candidates, and an ensemble's members."""
+        return (*self.candidates, *(self.ensemble.members if "ensemble" in self.candidates else ()))
+
     def reach_of(self, kind: str) -> int:
         """Return how many bars an answer of one kind of model rests on."""
         return reach(self.streaming.layers, self.streaming.band) if kind == "streaming" else self.window
@@ -120,8 +133,10 @@ class TrainConfig:
     def digest(self) -> str:
         """Return the sha256 of every key, whatever their order in the file; a section nobody asked for is left out."""
         keys = dataclasses.asdict(self)
-        if "streaming" not in self.candidates:
-            del keys["streaming"]
+        for kind in ("streaming", "resnet", "supcon", "ensemble"):
+            if kind not in self.wanted:
+                del keys[kind]
+        del keys["compute"]["workers"], keys["compute"]["curves"]  # they change no number
         del keys["pool"]  # its bars are part of a run's name, not what somebody calls them
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
@@ -162,6 +177,7 @@ def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
         ("regime.starts", c.regime.starts >= 1, "at least 1", c.regime.starts),
         ("regime.states", 2 <= c.regime.states <= 6, "in 2..6", c.regime.states),
         ("regime.longest_block", c.regime.longest_block in (64, 128, 256, 512, 1024), "64, 128 .. 1024", "other"),
+        *agent_rules(c),
     ]
 
 

@@ -12,6 +12,7 @@ from engine.barriers import label_barriers
 from engine.bars import Bars, Floats
 from engine.errors import DataError
 from research.config import TrainConfig
+from research.loader import gather
 from research.weights import Rows, sample_weights, uniqueness
 
 
@@ -66,7 +67,7 @@ class Examples:
 
     def windows(self, rows: Rows) -> NDArray[np.float32]:
         """Return the windows that end at some bars, shape (len(rows), L, F): one gather."""
-        return self.matrix[rows[:, None] + np.arange(1 - self.window, 1)]
+        return gather(self.matrix, rows, self.window)
 
     def lagged(self, rows: Rows, lags: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the features of each row and of the bars some lags before it, shape (len(rows), len(lags) * F)."""

@@ -18,7 +18,7 @@ from research.calibrate import Line
 from research.candidates import Model
 from research.events import Examples
 from research.fit_logistic import LIMIT, LinearModel
-from research.fit_transformer import NeuralModel
+from research.fit_transformer import Neural
 from research.fit_trees import TreeModel
 from research.weights import Rows
 
@@ -49,7 +49,7 @@ def to_onnx(model: Model, line: Line, window: int, features: int) -> bytes:
     window, features : int
         Shape of a window.
     """
-    if isinstance(model, NeuralModel):
+    if isinstance(model, Neural):
         proto = _neural_graph(model, line, window, features)
     else:
         assert isinstance(model, LinearModel | TreeModel)
@@ -165,7 +165,7 @@ def _close(nodes: list[Any], constants: dict[str, Any], line: Line, shape: tuple
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR, producer_name="tradsys")
 
 
-def _neural_graph(model: NeuralModel, line: Line, window: int, features: int) -> Any:
+def _neural_graph(model: Neural, line: Line, window: int, features: int) -> Any:
     import torch
 
     class Served(torch.nn.Module):

@@ -17,7 +17,8 @@ from engine.errors import DataError
 from research.config import TrainConfig
 from research.events import Examples, Split
 from research.fit_logistic import moments
-from research.fit_transformer import CLIP, MOST_FAILED, repeatable
+from research.hardware import repeatable
+from research.learning import CLIP, MOST_FAILED
 from research.losses import binary_loss
 from research.networks import Scaler
 from research.streaming_network import StreamingEncoder, StreamSizes

@@ -21,6 +21,8 @@ class Sizes(NamedTuple):
         Of the encoder.
     dropout : float
         While learning.
+    patch, patch_step : int
+        Bars of a token, and bars from one token to the next; 0: every bar is a token.
     """
 
     window: int
@@ -30,13 +32,21 @@ class Sizes(NamedTuple):
     heads: int
     feedforward: int
     dropout: float
+    patch: int = 0
+    patch_step: int = 8
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a window; the last one ends with its last bar."""
+        return (self.window - self.patch) // self.patch_step + 1 if self.patch else self.window
 
     @property
     def parameters(self) -> int:
         """Number of learned values, by the formula."""
         d, hidden = self.width, self.feedforward
         layer = 4 * d * d + 4 * d + 2 * d * hidden + hidden + d + 4 * d
-        return (2 * self.features + 1) * d + self.window * d + self.layers * layer + 2 * d + d + 1
+        embed = (2 * self.features * max(self.patch, 1) + 1) * d
+        return embed + self.tokens * d + self.layers * layer + 2 * d + d + 1
 
 
 class Scaler(nn.Module):
@@ -85,7 +95,7 @@ class Attention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm attention and feed-forward; the last layer computes the last bar alone."""
+    """Pre-norm attention and feed-forward; the last layer computes the last token alone."""
 
     def __init__(self, sizes: Sizes, last: bool) -> None:
         super().__init__()
@@ -106,8 +116,20 @@ class EncoderLayer(nn.Module):
         return x + self.dropout(self.narrow(hidden))
 
 
+class Patches(nn.Module):
+    """Neighbouring bars as one token (Nie et al. 2023): a convolution as wide as a patch, counted from the last bar."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.spare = (sizes.window - sizes.patch) % sizes.patch_step  # oldest bars that fill no patch
+        self.mix = nn.Conv1d(2 * sizes.features, sizes.width, sizes.patch, sizes.patch_step)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x[:, self.spare :].transpose(1, 2)).transpose(1, 2)
+
+
 class Encoder(nn.Module):
-    """Pre-norm Transformer encoder with learned positions; the last bar's state gives one logit.
+    """Pre-norm Transformer encoder with learned positions; the last token's state gives one logit.
 
     Parameters
     ----------
@@ -122,13 +144,18 @@ class Encoder(nn.Module):
     def __init__(self, sizes: Sizes, scaler: Scaler, base_rate: float) -> None:
         super().__init__()
         self.scaler, self.relate = scaler, WindowNorm()
-        self.embed = nn.Linear(2 * sizes.features, sizes.width)
-        self.position = nn.Parameter(torch.randn(sizes.window, sizes.width) * 0.02)
+        self.embed = Patches(sizes) if sizes.patch else nn.Linear(2 * sizes.features, sizes.width)
+        self.position = nn.Parameter(torch.randn(sizes.tokens, sizes.width) * 0.02)
         self.layers = nn.Sequential(*(EncoderLayer(sizes, i == sizes.layers - 1) for i in range(sizes.layers)))
         self.norm, self.head = nn.LayerNorm(sizes.width), nn.Linear(sizes.width, 1)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.constant_(self.head.bias, math.log(base_rate / (1.0 - base_rate)))
 
-    def forward(self, window: Tensor) -> Tensor:
+    def represent(self, window: Tensor) -> Tensor:
+        """Return the last token's state, shape (batch, width): what the head sees."""
         x = self.embed(self.relate(self.scaler(window))) + self.position
-        return self.head(self.norm(self.layers(x)[:, -1])).squeeze(-1)
+        state: Tensor = self.norm(self.layers(x)[:, -1])
+        return state
+
+    def forward(self, window: Tensor) -> Tensor:
+        return self.head(self.represent(window)).squeeze(-1)

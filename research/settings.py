@@ -132,6 +132,8 @@ class Transformer:
         Exponent of the focal loss.
     seeds : int
         Trainings of the final model from different seeds: the first is served, the rest show the spread.
+    patch, patch_step : int
+        Bars of a token, and bars from one token to the next; 0: every bar is a token.
     """
 
     width: int = 32
@@ -149,6 +151,8 @@ class Transformer:
     loss: str = "bce"
     gamma: float = 2.0
     seeds: int = 3
+    patch: int = 0
+    patch_step: int = 8
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,161 @@
+"""The sections of a training configuration for the further agents, and for where and how networks learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from research.config import TrainConfig
+
+MEMBERS = ("logistic", "trees", "resnet", "transformer", "supcon")  # graphs over one window: they join in one graph
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where networks learn; the answers of a served model come from a CPU in any case.
+
+    Parameters
+    ----------
+    device : str
+        ``cpu``, ``cuda`` or ``auto``: a GPU where there is one. The same bytes again are promised on a CPU alone.
+    mixed, compiled : bool
+        On a GPU: forward passes in bfloat16, and through torch.compile.
+    workers : int
+        Processes that gather windows ahead; 0 gathers in the step itself, which is faster unless the rows lie on disk.
+    curves : str
+        Folder for TensorBoard's curves; empty writes none.
+    """
+
+    device: str = "cpu"
+    mixed: bool = False
+    compiled: bool = False
+    workers: int = 0
+    curves: str = ""
+
+
+@dataclass(frozen=True)
+class SupCon:
+    """The Transformer's encoder taught to bring windows of one outcome together, with a linear probe on it.
+
+    Parameters
+    ----------
+    temperature : float
+        Of the contrastive loss; below 0.05 it sees the hardest pairs alone.
+    projection : int
+        Width in which windows are compared; thrown away before the probe.
+    epochs, patience : int
+        Most passes over the rows, and passes without progress of the probe before stopping.
+    batch, stride : int
+        Rows a step, half of each outcome, and every how many bars a training row is taken.
+    rate, decay : float
+        Peak learning rate and weight decay of AdamW.
+    warmup : float
+        Share of all steps over which the rate rises.
+    penalties : tuple of float
+        Strengths C of the probe tried on the inner validation; smaller shrinks more.
+    seeds : int
+        Trainings of the final model from different seeds: the first is served, the rest show the spread.
+    """
+
+    temperature: float = 0.1
+    projection: int = 16
+    epochs: int = 8
+    patience: int = 3
+    batch: int = 256
+    stride: int = 2
+    rate: float = 0.0007
+    decay: float = 0.05
+    warmup: float = 0.1
+    penalties: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.1, 1.0)
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class ResNet:
+    """The convolutional network that judges whether the last move will be undone.
+
+    Parameters
+    ----------
+    move, unit : str
+        Features of the last move, and of an ATR in the same scale.
+    least_move : float
+        Moves of fewer ATRs are not worth fading: no label, no opinion.
+    filters : int
+        Of the first of three blocks; the others have twice as many.
+    dropout : float
+        Share of averaged activations dropped while learning.
+    epochs, patience : int
+        Most passes over the rows, and passes without progress on the inner validation before stopping.
+    batch, stride : int
+        Rows a step, and every how many bars a training row is taken.
+    rate, decay : float
+        Peak learning rate and weight decay of AdamW.
+    warmup : float
+        Share of all steps over which the rate rises.
+    seeds : int
+        Trainings of the final model from different seeds: the first is served, the rest show the spread.
+    """
+
+    move: str = "ret_6"
+    unit: str = "atr_pct_14"
+    least_move: float = 1.0
+    filters: int = 16
+    dropout: float = 0.2
+    epochs: int = 12
+    patience: int = 3
+    batch: int = 256
+    stride: int = 2
+    rate: float = 0.001
+    decay: float = 0.05
+    warmup: float = 0.1
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Several candidates as one.
+
+    Parameters
+    ----------
+    members : tuple of str
+        Any of ``logistic``, ``trees``, ``resnet``, ``transformer``, ``supcon``.
+    weighing : str
+        ``pooled``: the mean of the members' log-odds. ``stacked``: weights of at least 0, fitted on log-odds that
+        members had never seen the rows of.
+    folds : int
+        Purged runs of the training rows that are foreseen in turn to fit the weights.
+    ridge : float
+        How strongly the weights are held to equal ones, in independent labels.
+    """
+
+    members: tuple[str, ...] = ("logistic", "trees")
+    weighing: str = "stacked"
+    folds: int = 4
+    ridge: float = 100.0
+
+
+def agent_rules(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
+    """Return key, whether it holds, what is allowed and what was given, for the sections of this file."""
+    t, r, s, e, c = config.transformer, config.resnet, config.supcon, config.ensemble, config.compute
+    steps = t.patch == 0 or (2 <= t.patch <= config.window and 1 <= t.patch_step <= t.patch)
+    members = len(e.members) >= 2 and len({*e.members}) == len(e.members) and {*e.members} <= {*MEMBERS}
+    return [
+        (
+            "transformer.patch",
+            steps,
+            "0, or in 2..window with 1 <= patch_step <= patch",
+            (t.patch, t.patch_step),
+        ),
+        ("resnet.least_move", r.least_move >= 0.0, "at least 0", r.least_move),
+        ("resnet.filters", r.filters >= 1 and r.filters % 4 == 0, "a multiple of 4", r.filters),
+        ("resnet.seeds", 1 <= r.seeds <= 20, "in 1..20", r.seeds),
+        ("supcon.temperature", s.temperature > 0.0, "above 0", s.temperature),
+        ("supcon.batch", s.batch >= 4 and s.batch % 2 == 0, "an even number of at least 4", s.batch),
+        ("supcon.seeds", 1 <= s.seeds <= 20, "in 1..20", s.seeds),
+        ("ensemble.members", members, f"two or more of {MEMBERS}, each once", e.members),
+        ("ensemble.weighing", e.weighing in ("pooled", "stacked"), "pooled or stacked", e.weighing),
+        ("ensemble.folds", 2 <= e.folds <= 20, "in 2..20", e.folds),
+        ("compute.device", c.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto", c.device),
+        ("compute.workers", 0 <= c.workers <= 64, "in 0..64", c.workers),
+    ]
