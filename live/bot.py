@@ -16,7 +16,7 @@ from engine.rules import Rules
 from engine.run import run
 from engine.signals import Strategy
 from engine.terms import Account
-from live.ledger import BarRecord, Ledger
+from live.ledger import BarRecord, Ledger, Receipt
 from live.orders import fills_of
 
 
@@ -47,13 +47,15 @@ class Bot:
         """Open time of the last bar decided on; None before the first."""
         return None if self.account is None else np.datetime64(int(self.account.time), "ns")
 
-    def on_close(self, window: Bars) -> BarRecord | None:
+    def on_close(self, window: Bars, receipt: Receipt | None = None) -> BarRecord | None:
         """Decide on the bar that has just closed, the last of a window.
 
         Parameters
         ----------
         window : Bars
             The last ``strategy.memory`` closed bars, or all there are if fewer.
+        receipt : Receipt, optional
+            Of the last bar, where it came from an exchange.
 
         Returns
         -------
@@ -77,7 +79,7 @@ class Bot:
                 raise DataError(f"bar {missed} was passed over; give the bot every bar, in order")
             if fresh and self._seen is not None:
                 _reach(window, self._seen.open_time[0])
-        return self._decide(window, fresh) if fresh else None
+        return self._decide(window, fresh, receipt) if fresh else None
 
     def recognise(self, history: Bars) -> None:
         """Refuse a history that is not the one the ledger grew from, or that ends before it.
@@ -108,14 +110,14 @@ class Bot:
             self.ledger.note(alarm, self.last_bar)
             raise
 
-    def _decide(self, window: Bars, fresh: int) -> BarRecord:
+    def _decide(self, window: Bars, fresh: int, receipt: Receipt | None) -> BarRecord:
         """Decide on the last bar, from the bars that count and no others, and write it down."""
         known = 0 if self._seen is None else len(self._seen)
         bars = window[-min(known + fresh, self.strategy.memory) :]
         done = run(self.strategy, bars, self.rules, start=self.account, since=len(bars) - 1)
         result = done.result
         fills = fills_of(result, self._name)
-        record = BarRecord(window[-fresh:], done.signals, result.account, fills, result.trades)
+        record = BarRecord(window[-fresh:], done.signals, result.account, fills, result.trades, receipt)
         self.ledger.write(record)
         self.account = result.account
         self._seen = bars[-self._kept :]

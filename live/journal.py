@@ -163,6 +163,10 @@ class Journal:
         """Whether something of a kind was written down of a bar."""
         return (kind, open_time) in self._noted
 
+    def knows(self, client_id: str) -> bool:
+        """Whether an order is ours."""
+        return client_id in self.orders or self._recall(client_id) is not None
+
     def sent_since(self, at: int) -> int:
         """Return how many orders were sent since a time of our clock."""
         return int(self.file.select("SELECT count(*) FROM intents WHERE act = 'send' AND at >= ?", at)[0][0])

@@ -33,6 +33,8 @@ class Lock:
     ----------
     ledger : Path
         The ledger to guard.
+    what, remedy : str, optional
+        How the error names it, and what it advises.
 
     Raises
     ------
@@ -40,7 +42,7 @@ class Lock:
         If another process holds it; names the process.
     """
 
-    def __init__(self, ledger: Path) -> None:
+    def __init__(self, ledger: Path, what: str = "", remedy: str = "stop that bot or set another BOT_LEDGER") -> None:
         path = ledger.with_name(ledger.name + ".lock")
         self._file = path.open("a+", encoding="ascii")
         try:
@@ -50,8 +52,8 @@ class Lock:
             holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise SettingsError(
-                f"BOT_LEDGER: {ledger} is in use by process {holder}, one bot per ledger;"
-                " stop that bot or set another BOT_LEDGER"
+                f"{what or f'BOT_LEDGER: {ledger}'} is in use by process {holder}, one bot per"
+                f" {what.split()[0] if what else 'ledger'}; {remedy}"
             ) from None
         self._file.seek(0)
         self._file.truncate()

@@ -1,0 +1,256 @@
+"""One symbol: its bars, its bot, its ledger, and the hand that makes the account follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from engine.bars import format_time
+from engine.rules import Rules
+from live import schema_orders as kinds
+from live.account import ACTIVE, FLATTEN, HALTED, PERSON, AccountBook, Standing
+from live.bot import Bot
+from live.broker import Quote
+from live.candles import Candles, receipt
+from live.follow import Action, Manner, Note, View, plan
+from live.hand import Hand, Seen
+from live.journal import ENTRY, INTENDED, Journal
+from live.limits import SECOND_NS, Limits, judge_bars, judge_errors, judge_orders
+from live.wanted import Wanted, wanted, with_barriers
+
+ROUNDS = 8  # of look, plan, act; what is left is done at the next look
+SOON_NS, IDLE_NS = SECOND_NS, 30 * SECOND_NS
+PATIENCE_NS = 20 * SECOND_NS  # exchanges report a fill before the position, or the other way round
+HOUR_NS = 3600 * SECOND_NS
+
+Tell = Callable[[str, str, str], None]
+Units = Callable[["Desk", float], float]
+
+
+class Office(NamedTuple):
+    """What all desks of an account share.
+
+    Parameters
+    ----------
+    book : AccountBook
+        States, commands, worth.
+    now : callable
+        The exchange's clock as we know it, nanoseconds since 1970.
+    limits : Limits
+        How far the bot may go.
+    manner : Manner
+        How entries are made.
+    poll_ns : int
+        Time between looks while something stands.
+    tell : callable
+        Told symbol, kind (see `live.schema_orders.KINDS`) and message of what a person should know.
+    """
+
+    book: AccountBook
+    now: Callable[[], int]
+    limits: Limits
+    manner: Manner
+    poll_ns: int
+    tell: Tell
+
+    def put(self, symbol: str, standing: Standing) -> None:
+        """Write down a state, and tell a person when it is another."""
+        if self.book.put(symbol, standing):
+            said = f"{standing.state}: {standing.cause}" + (f" ({standing.reason})" if standing.reason else "")
+            self.book.note(symbol, kinds.STATE, said)
+            self.tell(symbol, kinds.STATE, said)
+
+
+class Desk:
+    """Decides at every close of one symbol, and makes the account follow.
+
+    Parameters
+    ----------
+    bot : Bot
+        Decides, and keeps the ledger.
+    candles : Candles
+        Its bars.
+    office : Office
+        What all desks share.
+    journal : Journal
+        What was sent, and what a person should know.
+    hand : Hand or None
+        Trades at the exchange; None on paper.
+    units : callable
+        Returns the units that a price and the account allow.
+    """
+
+    def __init__(
+        self, bot: Bot, candles: Candles, office: Office, journal: Journal, hand: Hand | None, units: Units
+    ) -> None:
+        self.bot, self.candles, self.office, self.hand, self.units = bot, candles, office, hand, units
+        self.journal = journal
+        self.symbol = candles.symbol
+        self.rules: Rules = bot.rules
+        self.quote: Quote | None = None
+        self.failed = ""
+        self.silent = 0
+        self.next_look = 0
+        self._unexplained_since: int | None = None
+
+    @property
+    def next_due(self) -> int:
+        """When there is something to do, by the exchange's clock."""
+        return min(self.candles.next_close, self.next_look) if self.hand is not None else self.candles.next_close
+
+    def step(self) -> None:
+        """Do what is due: decide on bars that closed, and look after orders.
+
+        Raises
+        ------
+        BrokerError
+            From the exchange; the step is done again later.
+        DataError
+            If the bars cannot be traded on.
+        """
+        now, decided = self.office.now(), 0
+        if now >= self.candles.next_close:
+            decided = self.close()
+            late = judge_bars(self.office.limits, self.office.now(), self.candles.next_close)
+            self.office.put(self.symbol, late)
+        if self.hand is not None and (decided or self.office.now() >= self.next_look):
+            self.follow(self.hand)
+
+    def close(self) -> int:
+        """Decide on every bar that closed since the last look, in order; return how many."""
+        news = self.candles.look()
+        for bar, change in news.changed:
+            self._note(kinds.CANDLE_CHANGED, f"{change}; what was decided on it stands", bar)
+        first = int(self.bot.ledger.identity.first_bar.astype("int64"))
+        warm = [row for row in news.fresh if row.open_time < first]
+        if warm and self.candles.bars is None:
+            self.candles.take(warm)
+        fresh = [row for row in news.fresh if row.open_time >= first]
+        for row in fresh:
+            self.bot.on_close(self.candles.take([row]), receipt(row))
+        return len(fresh)
+
+    @property
+    def bot_time(self) -> int:
+        """Open time of the last bar decided on; 0 before the first."""
+        return 0 if self.bot.account is None else int(self.bot.account.time)
+
+    @property
+    def flattening(self) -> bool:
+        """Whether a person wants the position gone."""
+        return self.office.book.holds(self.symbol, FLATTEN)
+
+    def want(self) -> Wanted:
+        """Return what should stand now."""
+        if self.bot.account is None or self.flattening:
+            return Wanted(leg=FLATTEN if self.flattening else Wanted().leg)
+        want = wanted(self.bot.account, self.rules)
+        return with_barriers(want, self._opened(), self.rules)
+
+    def follow(self, hand: Hand) -> None:
+        """Look at the exchange, and do what is missing, until all is as wanted."""
+        self.next_look = self.office.now() + self.office.poll_ns
+        for _ in range(ROUNDS):
+            seen = hand.look()
+            if not self._explained(hand, seen):
+                return
+            self._judge(hand)
+            if self.office.book.standing(self.symbol).state == HALTED and not self.flattening:
+                return
+            actions = self._plan(hand)
+            for note in actions:
+                if isinstance(note, Note):
+                    self._note(note.kind, note.message, note.wish_time)
+            doing = [action for action in actions if not isinstance(action, Note)]
+            if not doing:
+                self._settled(hand)
+                return
+            for action in doing:
+                hand.act(action)
+        self.next_look = self.office.now() + SOON_NS
+
+    def _plan(self, hand: Hand) -> list[Action]:
+        """What to do next."""
+        journal, want = hand.journal, self.want()
+        if not journal.orders and not journal.net and want.side == 0:
+            return []
+        if want.side:
+            journal.forget(want.wish_time)
+        self.quote = quote = hand.broker.quote(self.symbol)
+        entries = [o for o in journal.orders.values() if o.purpose == ENTRY and o.wish_time == want.wish_time]
+        entering = want.enter and not any(order.standing or order.filled for order in entries)
+        price = quote.ask if want.side > 0 else quote.bid
+        view = View(
+            bot=self.bot.ledger.identity.id,
+            net=journal.net,
+            orders=tuple(journal.orders.values()),
+            quote=quote,
+            units=self.units(self, price) if entering else 0.0,
+            now=self.office.now(),
+            closed=self._closed(),
+            opened=self._opened(),
+        )
+        manner = self.office.manner._replace(barred=self._barred(hand, want, quote), slippage=self.rules.slippage)
+        return plan(want, view, manner, hand.terms)
+
+    def _barred(self, hand: Hand, want: Wanted, quote: Quote) -> str:
+        """Why there must be no entry now."""
+        standing, most = self.office.book.standing(self.symbol), self.office.limits.max_spread
+        if hand.journal.noted(kinds.MISSED, want.wish_time):
+            return "missed before"
+        if standing.state != ACTIVE:
+            return f"{standing.state}, {standing.cause}"
+        return f"the spread is {quote.spread:.2%}, limit {most:.2%}" if quote.spread > most else ""
+
+    def _explained(self, hand: Hand, seen: Seen) -> bool:
+        """Whether what stands follows from the ledger; what does not for a while stops the symbol."""
+        price = float(self.candles.bars.close[-1]) if self.candles.bars is not None else 0.0
+        if hand.begin(seen, price):
+            self._unexplained_since = None
+            return True
+        now, what = self.office.now(), "; ".join(hand.unexplained(seen))
+        since = self._unexplained_since = self._unexplained_since or now
+        if now - since < PATIENCE_NS and hand.journal.begun:
+            self.next_look = now + SOON_NS
+        elif not self.office.book.holds(self.symbol, kinds.UNEXPLAINED):
+            todo = f"`tradsys live adopt {self.symbol}` leaves it alone, `tradsys live flatten {self.symbol}` closes it"
+            self.office.put(self.symbol, Standing(HALTED, kinds.UNEXPLAINED, f"{what}; {todo}"))
+            self._note(kinds.UNEXPLAINED, what, None)
+        return False
+
+    def _judge(self, hand: Hand) -> None:
+        """Hold orders and errors against the limits."""
+        sent = judge_orders(self.office.limits, hand.journal.sent_since(self.office.now() - HOUR_NS))
+        for standing in (sent, *judge_errors(self.office.limits, hand.refused, self.silent)):
+            if standing is not None:
+                self.office.put(self.symbol, standing)
+
+    def _settled(self, hand: Hand) -> None:
+        """Choose the next look; a flattened position stays flat until a person resumes."""
+        orders, want = hand.journal.orders.values(), self.want()
+        standing = [order for order in orders if order.standing]
+        waits = want.enter and math.isnan(want.target) and not hand.journal.noted(kinds.MISSED, want.wish_time)
+        unsettled = waits or any(o.purpose == ENTRY or o.status == INTENDED for o in standing)
+        idle = not standing and want.side == 0
+        wait = SOON_NS if unsettled else IDLE_NS if idle else self.office.poll_ns
+        self.next_look = self.office.now() + wait
+        if waits:
+            self.candles.look()  # for the open of this bar
+        if self.flattening:
+            self.office.put(self.symbol, Standing(HALTED, PERSON, "flattened"))
+            self.office.book.clear(self.symbol, FLATTEN)
+
+    def _opened(self) -> float | None:
+        """Open of the bar that is forming."""
+        return self.candles.opened(self._closed())
+
+    def _closed(self) -> int:
+        """When the last bar closed."""
+        return self.bot_time + self.candles.timeframe_ns
+
+    def _note(self, kind: str, message: str, bar: int | None) -> None:
+        """Write down what a person should know, once, and tell."""
+        if self.journal.note(kind, message, bar):
+            at = f" ({format_time(self.bot.last_bar)})" if self.bot.last_bar is not None else ""
+            self.office.tell(self.symbol, kind, f"{message}{at}")
