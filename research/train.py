@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.bars import Bars
 from engine.errors import UsageError
+from engine.workers import Workers
 from models.bundle import BASELINE, load_bundle
 from models.folder import write_bundle
 from models.manifest import MANIFEST
@@ -36,17 +37,18 @@ from research.measures import score_forecast
 from research.progress import WORK, Progress, Steps
 from research.study import Study, make_study
 from research.training_report import write_report
-from research.walk_forward import Audit, Forecast, audit_forecasts, pack, run_fold, unpack
+from research.walk_forward import Audit, Forecast, audit_forecasts, fit_fold, pack, run_fold, unpack
 from research.weights import uniqueness
 
 
-def train(
+def train(  # noqa: PLR0913 - workers change how fast, not what
     config: TrainConfig,
     bars: Bars | Sequence[Bars],
     out_dir: Path,
     resume: bool = False,
     run_dir: Path = Path("runs"),
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> Path:
     """Train a bundle: the winner on validation, its regimes, its auditor, and its walk-forward record.
 
@@ -67,6 +69,8 @@ def train(
         Where finished parts and the report are kept.
     progress : callable or None
         Told a text, the work done and the work in all.
+    workers : Workers, optional
+        Processes that share the folds of the walk-forward.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def train(
     choice = choose_final(study, finals)
     spread, other_spread = (seed_spread(study, finals, parts, steps, kind) for kind in ("transformer", "streaming"))
     steps.plan(config.folds.count * (WORK[choice.kind] + 0.15) + 0.5)
-    forecasts, fold_notes = walk(study, choice.kind, parts, steps)
+    forecasts, fold_notes = walk(study, choice.kind, parts, steps, workers)
     steps.begin("auditor and regimes", 0.5)
     audits, events, audit_notes = audit_forecasts(study, forecasts)
     fitted, regime_notes, parity = fit_served(study, finals[choice.kind], events)
@@ -119,24 +123,31 @@ def train(
     return out_dir
 
 
-def walk(study: Study, kind: str, parts: Checkpoints, steps: Steps) -> tuple[list[Forecast], list[dict[str, Any]]]:
-    """Return the forecasts of every fold, from the finished parts where there are any."""
-    forecasts, notes = [], []
-    folds = study.folds()
-    for fold in folds:
-        steps.begin(f"fold {fold.number + 1} of {len(folds)}: {kind}", WORK[kind] + 0.15)
-        name = f"fold-{kind}-{fold.number}"
-        found = parts.load(name)
-        if found is None:
-            forecast, note = run_fold(study, fold, kind, steps.tick)
-            parts.save(name, pack(forecast), note)
-        else:
-            forecast, note = unpack(found[0]), found[1]
-        if len(forecast.rows):  # an outage may leave a fold nothing to predict
-            forecasts.append(forecast)
-            notes.append(note)
+def walk(
+    study: Study, kind: str, parts: Checkpoints, steps: Steps, workers: Workers | None = None
+) -> tuple[list[Forecast], list[dict[str, Any]]]:
+    """Return the forecasts of every fold, from the finished parts where there are any; workers share the others."""
+    folds, weight = study.folds(), WORK[kind] + 0.15
+    names = [f"fold-{kind}-{fold.number}" for fold in folds]
+    found = {place: part for place, name in enumerate(names) if (part := parts.load(name)) is not None}
+    left = [place for place in range(len(folds)) if place not in found]
+    steps.begin(f"{len(folds) - len(left)} of {len(folds)} folds are kept: {kind}", weight * (len(folds) - len(left)))
+    steps.end()
+
+    def keep(place: int, forecast: Forecast, note: dict[str, Any]) -> None:
+        found[place] = pack(forecast), note
+        parts.save(names[place], *found[place])
         steps.end()
-    return forecasts, notes
+
+    for place in left if workers is None else ():
+        steps.begin(f"fold {place + 1} of {len(folds)}: {kind}", weight)
+        keep(place, *run_fold(study, folds[place], kind, steps.tick))
+    if workers is not None and left:
+        steps.begin(f"{len(left)} folds by {workers.count} workers: {kind}", weight)
+        for which, answer in workers.each(fit_fold, [folds[place] for place in left], (study, kind)):
+            keep(left[which], *answer)
+    some = [found[place] for place in range(len(folds)) if len(found[place][0]["rows"])]  # an outage may leave none
+    return [unpack(arrays) for arrays, _ in some], [note for _, note in some]
 
 
 def fit_served(study: Study, final: Final, events: AuditEvents) -> tuple[Parts, dict[str, Any], float]:

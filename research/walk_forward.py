@@ -97,6 +97,12 @@ def run_fold(study: Study, fold: Fold, kind: str, tick: Tick) -> tuple[Forecast,
     return forecast, notes
 
 
+def fit_fold(fold: Fold, shared: tuple[Study, str]) -> tuple[Forecast, dict[str, Any]]:
+    """Do what `run_fold` does, on a worker."""
+    study, kind = shared
+    return run_fold(study, fold, kind, lambda share: None)
+
+
 def audit_events(study: Study, forecasts: Sequence[Forecast]) -> AuditEvents:
     """Return the trades the folds' models would have proposed at the audited profile's threshold.
 
