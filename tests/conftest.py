@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.exchange.fixtures import loopback_exchange  # noqa: F401
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 

@@ -1,0 +1,55 @@
+"""From ccxt to the server: what leaves for Binance's hosts arrives on loopback instead; ccxt is unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from tests.exchange.venue import KEY, SECRET, Exchange
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+class Loopback(HTTPAdapter):
+    """The wire. ``cut`` is called with (number of the request, "METHOD /path", "before" or "after") and may raise."""
+
+    def __init__(self, exchange: Exchange, cut: Callable[[int, str, str], None] | None) -> None:
+        super().__init__()
+        self.exchange, self.cut, self.sent = exchange, cut, 0
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        parts = urlsplit(str(request.url))
+        name = f"{request.method} {parts.path}"
+        self.sent += 1
+        number = self.sent
+        if self.cut:
+            self.cut(number, name, "before")
+        request.url = self.exchange.url + parts.path + (f"?{parts.query}" if parts.query else "")
+        answer = super().send(request, *args, **kwargs)
+        if self.cut:
+            self.cut(number, name, "after")
+        return answer
+
+
+def connect(client: Any, exchange: Exchange, cut: Callable[[int, str, str], None] | None = None) -> Any:
+    """Let any synchronous ccxt client of Binance talk to the loopback exchange, at the exchange's time."""
+    wire = Loopback(exchange, cut)
+    client.session.mount("https://", wire)
+    client.session.mount("http://", wire)
+    client.milliseconds = exchange.client_clock
+    return client
+
+
+def make_client(exchange: Exchange, cut: Callable[[int, str, str], None] | None = None, **settings: Any) -> Any:
+    """Return a `ccxt.binance` connected to the loopback exchange; ``settings`` as ccxt takes them."""
+    import ccxt
+
+    options = {"fetchCurrencies": False, "fetchMarkets": {"types": ["spot", "linear"]}, **settings.pop("options", {})}
+    config = {"apiKey": KEY, "secret": SECRET, "enableRateLimit": False, "timeout": 5000, **settings}
+    return connect(ccxt.binance({**config, "options": options}), exchange, cut)
