@@ -132,6 +132,24 @@ class Desk:
         return len(fresh)
 
     @property
+    def price(self) -> float:
+        """The last price seen."""
+        if self.quote is not None:
+            return 0.5 * (self.quote.bid + self.quote.ask)
+        return float(self.candles.bars.close[-1]) if self.candles.bars is not None else 0.0
+
+    def heard(self) -> None:
+        """Judge how often in a row the exchange said nothing or no."""
+        for standing in judge_errors(self.office.limits, self.hand.refused if self.hand else 0, self.silent):
+            self.office.put(self.symbol, standing)
+
+    def begin_anew(self) -> None:
+        """Look at once, with a clean slate: a person decided."""
+        self.next_look, self.silent, self._unexplained_since = 0, 0, None
+        if self.hand is not None:
+            self.hand.refused = 0
+
+    @property
     def bot_time(self) -> int:
         """Open time of the last bar decided on; 0 before the first."""
         return 0 if self.bot.account is None else int(self.bot.account.time)
@@ -205,9 +223,11 @@ class Desk:
 
     def _explained(self, hand: Hand, seen: Seen) -> bool:
         """Whether what stands follows from the ledger; what does not for a while stops the symbol."""
-        price = float(self.candles.bars.close[-1]) if self.candles.bars is not None else 0.0
-        if hand.begin(seen, price):
+        if hand.begin(seen, self.price):
             self._unexplained_since = None
+            return True
+        if self.flattening:
+            hand.take_over(seen, self.price)
             return True
         now, what = self.office.now(), "; ".join(hand.unexplained(seen))
         since = self._unexplained_since = self._unexplained_since or now
@@ -220,11 +240,11 @@ class Desk:
         return False
 
     def _judge(self, hand: Hand) -> None:
-        """Hold orders and errors against the limits."""
+        """Hold orders against the limits."""
+        self.heard()
         sent = judge_orders(self.office.limits, hand.journal.sent_since(self.office.now() - HOUR_NS))
-        for standing in (sent, *judge_errors(self.office.limits, hand.refused, self.silent)):
-            if standing is not None:
-                self.office.put(self.symbol, standing)
+        if sent is not None:
+            self.office.put(self.symbol, sent)
 
     def _settled(self, hand: Hand) -> None:
         """Choose the next look; a flattened position stays flat until a person resumes."""

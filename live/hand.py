@@ -122,6 +122,14 @@ class Hand:
         self.journal.note(kinds.ADOPTED, said)
         return said
 
+    def take_over(self, seen: Seen, price: float) -> None:
+        """Make what is not explained the bot's, so that it is closed with the rest; cancel strangers' orders."""
+        self.journal.record(seen.strange_fills, ours=False)
+        gap = seen.position - self.journal.baseline - self.journal.net
+        for order in seen.strangers:
+            self.broker.cancel(self.symbol, order.client_id)
+        self.journal.take_over(gap, price)
+
     def act(self, action: Ask | Cancel | Send) -> None:
         """Do one thing; what its answer leaves open is asked at the next look.
 

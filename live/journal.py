@@ -150,6 +150,15 @@ class Journal:
         self.baseline += quantity
         self.foreign |= set(orders)
 
+    def take_over(self, quantity: float, price: float) -> None:
+        """Write down units found at the exchange as the bot's own."""
+        at = self.now()
+        name, side = f"taken over {at}", 1 if quantity > 0 else -1
+        row = (name, at, at, "", name, "taken over", None, side, abs(quantity), price, 0.0, "")
+        self.file.add("exchange_fills", row)
+        self._trades.add(name)
+        self.net += quantity
+
     def note(self, kind: str, message: str, open_time: int | None = None) -> bool:
         """Write down what a person should know; of one kind and bar once. Return whether it was news."""
         if open_time is not None and (kind, open_time) in self._noted:
