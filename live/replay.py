@@ -257,7 +257,7 @@ def _first_row(settings: Settings, bars: Bars) -> int:
     """Row of the first bar to decide on."""
     if len(bars) == 0:
         raise DataError("the recording holds no bars; name another file")
-    if settings.symbol is not None and settings.symbol != bars.symbol:
+    if settings.symbols and bars.symbol not in settings.symbols:
         raise SettingsError(f"BOT_SYMBOL is {settings.symbol}, the recording is of {bars.symbol}; bring the right one")
     wanted = bars.open_time[0] if settings.replay_from is None else settings.replay_from
     if wanted > bars.open_time[-1]:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import difflib
 import io
-import math
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from dotenv.parser import parse_stream
 
-from engine.errors import SettingsError, UsageError
-from engine.rules import Rules
+from engine.errors import SettingsError
+from live.follow import Manner
+from live.keys import Keys
+from live.limits import SECOND_NS, Limits
+from live.setting_table import PROFILES, REQUIRED, SETTINGS, TERMS
 
-PROFILES = ("SNIPER", "AUDITED", "RECKLESS")
-MODES = ("replay", "paper", "testnet", "live")
-AVAILABLE_MODES = ("replay",)
-CONFIDENCES = ("rank", "probability")
-PREFIXES = ("BOT_", "STRATEGY_")
-TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d)?Z?")
+PREFIXES = ("BOT_", "STRATEGY_", "LIVE_CONFIRM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +33,30 @@ class Settings:
     bundle : str
         Name or path of the trained bundle.
     mode : str
-        ``replay``: recorded bars, simulated fills.
+        ``replay``: recorded bars, simulated fills; ``paper``: live bars, simulated fills; ``testnet``: the
+        exchange's play money; ``live``: money.
     confidence : str
         What the threshold is compared with: ``rank`` or ``probability``.
     ledger : Path
-        The SQLite file that is the bot's whole memory.
+        The SQLite file that is the bot's whole memory; less its suffix, the folder of an exchange's ledgers.
     symbol : str or None
-        Market to trade; None for the market of the bars.
+        Market to trade, or several with commas between; None for the market of the bars.
     replay_from : datetime64[ns] or None
         Open time of the first bar to decide on; None for the first bar there is.
     terms : dict of str to float
         Fields of ``Rules`` that replace the bundle's: exposure, cash, fee, maker_fee, slippage.
+    exchange : str
+        Where: see `live.exchange`.
+    keys : Keys
+        What opens the account.
+    confirm : str
+        The account that a person confirmed for money.
+    limits : Limits
+        How far the bot may go.
+    manner : Manner
+        How entries are made.
+    poll_s : float
+        Seconds between looks while something stands.
     """
 
     profile: str
@@ -58,92 +67,22 @@ class Settings:
     symbol: str | None
     replay_from: np.datetime64 | None
     terms: dict[str, float]
+    exchange: str = "binance"
+    keys: Keys = field(default_factory=Keys)
+    confirm: str = ""
+    limits: Limits = field(default_factory=Limits)
+    manner: Manner = field(default_factory=Manner)
+    poll_s: float = 5.0
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The markets to trade."""
+        return tuple(self.symbol.split(",")) if self.symbol else ()
 
-def _choice(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        for name in allowed:
-            if text.lower() == name.lower():
-                return name
-        near = difflib.get_close_matches(text.lower(), [name.lower() for name in allowed], n=1)
-        hint = next((f"; did you mean {name}?" for name in allowed if [name.lower()] == near), "")
-        raise ValueError(f"is not one of {', '.join(allowed)}{hint}")
-
-    return parse
-
-
-def _bundle(text: str) -> str:
-    from models.bundle import find_folder
-
-    try:
-        find_folder(text)
-    except UsageError as mistake:
-        raise ValueError(f"is refused: {mistake}") from None
-    return text
-
-
-def _mode(text: str) -> str:
-    mode = _choice(*MODES)(text)
-    if mode not in AVAILABLE_MODES:
-        raise ValueError(f"is not available yet; available now: {', '.join(AVAILABLE_MODES)}")
-    return mode
-
-
-def _term(name: str) -> Callable[[str], float]:
-    """A number that ``Rules`` accepts; how terms go together is known only with the bundle's."""
-
-    def parse(text: str) -> float:
-        try:
-            number = float(text) if "_" not in text else math.nan
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise ValueError("is not a number; write one such as 0.95, with a point")
-        try:
-            Rules(**{"fee": 0.0, "slippage": 0.0, "exposure": 0.5, name: number})  # type: ignore[arg-type]
-        except UsageError as mistake:
-            allowed = str(mistake).split(" must be ")[1].split(", was ")[0].split(" = ")[0]
-            raise ValueError(
-                f"must be {allowed.replace('1/(1+fee+slippage)', '1 less the costs of a trade')}"
-            ) from None
-        return number
-
-    return parse
-
-
-def _time(text: str) -> np.datetime64:
-    try:
-        if TIME.fullmatch(text):
-            return np.datetime64(text.rstrip("Z"), "ns")
-    except ValueError:
-        pass
-    raise ValueError("is not a time; write it in UTC as 2024-01-31 or 2024-01-31T08:00")
-
-
-class Setting(NamedTuple):
-    """One setting: how its text is read, and what holds when it is absent."""
-
-    parse: Callable[[str], Any]
-    default: Any = None
-
-
-REQUIRED = object()
-
-SETTINGS: dict[str, Setting] = {
-    "STRATEGY_PROFILE": Setting(_choice(*PROFILES), REQUIRED),
-    "BOT_BUNDLE": Setting(_bundle, "nasdaq-1d"),
-    "BOT_MODE": Setting(_mode, "replay"),
-    "BOT_CONFIDENCE": Setting(_choice(*CONFIDENCES), "rank"),
-    "BOT_LEDGER": Setting(Path, Path("runs/bot.db")),
-    "BOT_SYMBOL": Setting(str),
-    "BOT_REPLAY_FROM": Setting(_time),
-    "BOT_EXPOSURE": Setting(_term("exposure")),
-    "BOT_CASH": Setting(_term("cash")),
-    "BOT_FEE": Setting(_term("fee")),
-    "BOT_MAKER_FEE": Setting(_term("maker_fee")),
-    "BOT_SLIPPAGE": Setting(_term("slippage")),
-}
-TERMS = ("exposure", "cash", "fee", "maker_fee", "slippage")
+    @property
+    def folder(self) -> Path:
+        """Folder of the symbols' ledgers, where there is an exchange."""
+        return self.ledger.with_suffix("")
 
 
 IN_ENVIRONMENT = 1_000_000_000
@@ -173,7 +112,7 @@ def read_settings(env_file: Path | None = None, environment: Mapping[str, str] |
         File of ``NAME=value`` lines, which must be there; by default ``.env`` where there is one.
     environment : mapping of str to str, optional
         Environment variables, the process's own by default; only names that begin with
-        ``BOT_`` or ``STRATEGY_`` are looked at.
+        ``BOT_`` or ``STRATEGY_``, and ``LIVE_CONFIRM``, are looked at.
 
     Raises
     ------
@@ -187,6 +126,7 @@ def read_settings(env_file: Path | None = None, environment: Mapping[str, str] |
     variables = os.environ if environment is None else environment
     lines += [Line(IN_ENVIRONMENT, name, text) for name, text in variables.items() if name.startswith(PREFIXES)]
     values = _values(lines, mistakes)
+    _check_together(values, mistakes)
     if mistakes:
         listed = "\n".join(f"  {_place(mistake, source)} {mistake.text}" for mistake in sorted(mistakes))
         raise SettingsError(f"fix these lines:\n{listed}")
@@ -199,7 +139,26 @@ def read_settings(env_file: Path | None = None, environment: Mapping[str, str] |
         symbol=values["BOT_SYMBOL"],
         replay_from=values["BOT_REPLAY_FROM"],
         terms={term: values[f"BOT_{term.upper()}"] for term in TERMS if values[f"BOT_{term.upper()}"] is not None},
+        exchange=values["BOT_EXCHANGE"],
+        keys=Keys(values["BOT_API_KEY"], values["BOT_API_SECRET"]),
+        confirm=values["LIVE_CONFIRM"],
+        limits=Limits(*(values[f"BOT_{name.upper()}"] for name in Limits._fields)),
+        manner=Manner(
+            values["BOT_ENTRY"],
+            int(values["BOT_ENTRY_TIMEOUT_S"] * SECOND_NS),
+            int(values["BOT_ENTRY_LATE_S"] * SECOND_NS),
+        ),
+        poll_s=values["BOT_POLL_S"],
     )
+
+
+def _check_together(values: dict[str, Any], mistakes: list[Mistake]) -> None:
+    """List what a mode needs and is not set."""
+    mode = values["BOT_MODE"]
+    needed = {"replay": (), "paper": ("BOT_SYMBOL",)}.get(mode, ("BOT_SYMBOL", "BOT_API_KEY", "BOT_API_SECRET"))
+    for name in needed:
+        if not values[name]:
+            mistakes.append(Mistake(0, f"{name} is missing; BOT_MODE={mode} needs it"))
 
 
 def _file_lines(path: Path, mistakes: list[Mistake]) -> Iterator[Line]:
@@ -237,7 +196,8 @@ def _values(lines: list[Line], mistakes: list[Mistake]) -> dict[str, Any]:
         try:
             values[name] = SETTINGS[name].parse(line.text)
         except ValueError as why:
-            mistakes.append(Mistake(line.number, f"{name}={line.text!r} {why}"))
+            shown = "" if SETTINGS[name].secret else f"={line.text!r}"
+            mistakes.append(Mistake(line.number, f"{name}{shown} {why}"))
     for name in values.keys() - texts.keys():
         if values[name] is REQUIRED:
             mistakes.append(Mistake(0, f"{name} is missing; add {name}= and one of {', '.join(PROFILES)}"))

@@ -76,7 +76,7 @@ def test_the_environment_overrides_the_file(env):
 
 def test_every_mistake_is_listed_at_once_with_its_line(env):
     path = env(
-        "# remark\nSTRATEGY_PROFILE=snipr\n\nBOT_EXPOSURE=half\nBOT_FEE=0.5\nBOT_FEE=0.1\nBOT_MODE=testnet\n"
+        "# remark\nSTRATEGY_PROFILE=snipr\n\nBOT_EXPOSURE=half\nBOT_FEE=0.5\nBOT_FEE=0.1\nBOT_MODE=tesnet\n"
         "BOT_REPLAY_FROM=now\nexposure=1\ngarbage\nBOT_CONFIDENCE=sure\nBOT_CASH=nan\nBOT_DRYRUN=1\n"
     )
     lines = refusal(path, {"BOT_MODUS": "x", "BOT_SLIPPAGE": "-1"})
@@ -86,7 +86,7 @@ def test_every_mistake_is_listed_at_once_with_its_line(env):
         "bot.env:4 BOT_EXPOSURE='half' is not a number; write one such as 0.95, with a point",
         "bot.env:5 BOT_FEE='0.5' must be in [0, 0.1)",
         "bot.env:6 BOT_FEE was already set in line 5; keep one of them",
-        "bot.env:7 BOT_MODE='testnet' is not available yet; available now: replay",
+        "bot.env:7 BOT_MODE='tesnet' is not one of replay, paper, testnet, live; did you mean testnet?",
         "bot.env:8 BOT_REPLAY_FROM='now' is not a time; write it in UTC as 2024-01-31 or 2024-01-31T08:00",
         "bot.env:9 exposure is not a setting; did you mean BOT_EXPOSURE?",
         "bot.env:10 is not a setting; write NAME=value, or # in front of a remark",
@@ -100,9 +100,32 @@ def test_every_mistake_is_listed_at_once_with_its_line(env):
     ]
 
 
-@pytest.mark.parametrize("mode", ["paper", "TESTNET", "live"])
-def test_a_mode_that_is_still_to_come_says_what_there_is(env, mode):
-    assert refusal(env(LEAST + f"BOT_MODE={mode}\n"))[1].endswith("is not available yet; available now: replay")
+@pytest.mark.parametrize("mode", ["TESTNET", "live"])
+def test_a_mode_says_all_that_it_needs(env, mode):
+    said = refusal(env(LEAST + f"BOT_MODE={mode}\nBOT_POLL_S=0\n"))
+    needed = ("BOT_SYMBOL", "BOT_API_KEY", "BOT_API_SECRET")
+    assert said[1:4] == [f"bot.env {name} is missing; BOT_MODE={mode.lower()} needs it" for name in sorted(needed)]
+    assert said[4] == "bot.env:3 BOT_POLL_S='0' must be seconds, from 0.5 to 60"
+
+
+def test_what_an_exchange_needs_arrives(env):
+    path = env(
+        LEAST + "BOT_MODE=live\nBOT_EXCHANGE=binanceusdm\nBOT_SYMBOL=BTCUSDT, ETHUSDT\nBOT_API_KEY=abc\n"
+        "BOT_API_SECRET=very secret\nBOT_ENTRY=limit\nBOT_ENTRY_TIMEOUT_S=7\nBOT_MAX_ORDERS_PER_HOUR=9\n"
+        "BOT_MAX_DAY_LOSS=0.01\nBOT_STALE_S=45\nLIVE_CONFIRM=me\n"
+    )
+    got = read_settings(path, {})
+    assert (got.symbols, got.exchange, got.confirm) == (("BTCUSDT", "ETHUSDT"), "binanceusdm", "me")
+    assert (got.keys.key, got.keys.secret) == ("abc", "very secret")
+    assert (got.manner.entry, got.manner.timeout_ns) == ("limit", 7 * 10**9)
+    assert (got.limits.max_orders_per_hour, got.limits.max_day_loss, got.limits.stale_s) == (9, 0.01, 45.0)
+    assert "secret" not in repr(got)
+    assert "abc" not in repr(got)
+
+
+@pytest.mark.parametrize("symbols", ["BTC/USDT", "BTCUSDT,BTCUSDT", "BTCUSDT;ETHUSDT"])
+def test_symbols_are_written_as_the_exchange_does(env, symbols):
+    assert refusal(env(LEAST + f"BOT_SYMBOL={symbols}\n"))[1].startswith(f"bot.env:2 BOT_SYMBOL={symbols!r} ")
 
 
 @pytest.mark.parametrize("exposure", ["0", "1.01", "-0.5", "inf", "0,95", "95%", "1_0"])
@@ -112,9 +135,9 @@ def test_an_exposure_no_market_offers_is_refused(env, exposure):
 
 def test_a_secret_in_an_unknown_setting_is_never_shown(env):
     secret = "abcdef0123456789"
-    text = "\n".join(refusal(env(f"{LEAST}BINANCE_SECRET={secret}\n{secret}\n"), {"BOT_API_KEY": secret}))
+    text = "\n".join(refusal(env(f"{LEAST}BINANCE_SECRET={secret}\n{secret}\n"), {"BOT_PASSWORD": secret}))
     assert "BINANCE_SECRET" in text
-    assert "BOT_API_KEY" in text
+    assert "BOT_PASSWORD" in text
     assert secret not in text
 
 
