@@ -94,7 +94,7 @@ DAMAGES = {
     "record empty": (lambda f: (f / "series.json").write_text(""), "series.json is not readable"),
     "record of another kind": (lambda f: (f / "series.json").write_text("[1]"), "series.json is not readable"),
     "record with a wrong type": (lambda f: edit(f, rows="many"), "series.json is not readable"),
-    "record of the future": (lambda f: edit(f, schema=9), "series.json has schema 9, this code knows 1"),
+    "record of the future": (lambda f: edit(f, schema=9), "series.json has schema 9, this code knows 2"),
 }
 
 

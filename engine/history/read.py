@@ -56,6 +56,7 @@ def read_bars(
     return Bars(
         open_time=raw.stamps.view("datetime64[ns]"),
         **raw.prices,
+        context={},
         timeframe_ns=timeframe_ns,
         symbol=symbol or infer_symbol(path.name),
         sessions=infer_sessions(raw.stamps, timeframe_ns) if sessions is None else sessions,

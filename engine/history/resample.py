@@ -56,8 +56,12 @@ def resample(bars: Bars, timeframe: str) -> Bars:
         )
     if coarse_ns == bars.timeframe_ns:
         return bars
+    return merged(bars, coarse_ns, FIRST_MONDAY_NS if coarse_ns == WEEK_NS else 0)
+
+
+def merged(bars: Bars, coarse_ns: int, shift: int = 0) -> Bars:
+    """Return the coarser bars of a length, a multiple of the bars' own, on the grid since 1970 shifted by some ns."""
     stamps = bars.open_time.view(np.int64)
-    shift = FIRST_MONDAY_NS if coarse_ns == WEEK_NS else 0
     slot = (stamps - shift) // coarse_ns
     first = np.flatnonzero(np.diff(slot, prepend=slot[:1] - 1))
     opens = slot[first] * coarse_ns + shift

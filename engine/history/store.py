@@ -1,31 +1,47 @@
-"""The folder of imported series: each kept whole, verified when read, never half-written."""
+"""The folder of stored series: each kept whole, verified when read, never half-written."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace as altered
 from pathlib import Path
+from typing import Any
 
-from engine.bars import COLUMNS, Bars, parse_timeframe
+import numpy as np
+
+from engine.bars import Bars, parse_timeframe
 from engine.errors import DataError, UsageError, unknown
-from engine.history.arrays import arrow_column, arrow_reader, float_array, integer_array
 from engine.history.atomic import alone, write_whole
 from engine.history.embedded import EMBEDDED
+from engine.history.external import External, Session
+from engine.history.growth import Added, drop_all_but, grow, publish
 from engine.history.read import read_bars
-from engine.history.series import RECORD, Series, describe_series, read_record, read_verified
+from engine.history.rows import Rows, as_times, by_calendar, from_parquet, one_after_another, rows_of
+from engine.history.series import (
+    BARS,
+    RECORD,
+    VALUES,
+    Series,
+    describe_series,
+    describe_values,
+    print_of_values,
+    read_record,
+    read_verified,
+)
 
-Rows = list[Series]  # inside Store, the name list is its method
+Listed = list[Series]  # inside Store, the name list is its method
 
 
 class Store:
-    """Imported series under one root folder, each in a folder of its own.
+    """Stored series under one root folder, each in a folder of its own.
 
-    ``BTCUSDT-1h/series.json`` says what the series is and names the file of its bars,
-    ``bars-<hash>.parquet``. The replacement of ``series.json`` is the only moment at which anything
-    changes: a reader sees the old series or the new one, and whoever is killed on the way has
-    changed nothing. A folder without ``series.json`` is no series.
+    ``BTCUSDT-1h/series.json`` says what the series is and names its files, one a year (a month for
+    bars under an hour), each ``bars-<year>-<hash>.parquet`` with its hash. The replacement of
+    ``series.json`` is the only moment at which anything changes: a reader sees the old series or
+    the new one, and whoever is killed on the way has changed nothing. A folder without
+    ``series.json`` is no series.
 
     Parameters
     ----------
@@ -77,45 +93,169 @@ class Store:
         """
         if len(bars) == 0:
             raise DataError(f"{source} has no bars to keep")
-        name = series_name(bars)
-        folder = self.root / (self._stored_name(name) or name)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with alone(folder):
-                _put(folder, bars, describe_series(folder.name, bars, source), replace)
-        except OSError as error:
-            raise UsageError(f"series {name} cannot be written to {folder}: {error.strerror or error}") from None
-        return folder
+        return self._keep(describe_series(series_name(bars), bars, source), rows_of(bars), replace)
 
-    def load(self, name: str) -> Bars:
-        """Return the bars of a series, verified against its hash.
+    def keep_values(self, external: External, source: str, replace: bool = False) -> Path:
+        """Keep values from outside a market under their name; return the series' folder.
+
+        Raises
+        ------
+        UsageError, DataError
+            As `keep`.
+        """
+        if len(external) == 0:
+            raise DataError(f"{source} has no rows to keep")
+        if plain_name(external.name) != external.name or external.name.lower() in EMBEDDED:
+            raise UsageError(f"{external.name!r} is no name for a series; use letters, digits and . = ^ + - _")
+        rows = Rows(external.known_at.view(np.int64), external.columns)
+        return self._keep(describe_values(external, source), rows, replace)
+
+    def add(self, about: Series, rows: Rows, replace: bool = False, at: str = "") -> Added:
+        """Put rows into a series, each time once; what is stored already must come again bit for bit.
+
+        Everything or nothing is written. A series that does not exist begins with these rows.
+
+        Parameters
+        ----------
+        about : Series
+            Name, symbol, timeframe, source, exchange and market of the rows.
+        rows : Rows
+            Oldest first, each time once.
+        replace : bool
+            Whether rows that differ replace the stored ones, which are kept as receipts; otherwise
+            nothing is written as soon as one differs.
+        at : str
+            Time stamp of the receipts.
+
+        Raises
+        ------
+        UsageError
+            When the series holds something else, or when the folder cannot be written.
+        DataError
+            When the series is damaged.
+        """
+        with self._writing(about.name) as folder:
+            return grow(folder, altered(about, name=folder.name), rows, replace, at)
+
+    def amend(self, name: str, **changes: object) -> Series:
+        """Change what a series says about itself, and return it."""
+        with self._writing(name) as folder:
+            series = altered(self.series(name), **changes)  # type: ignore[arg-type]
+            write_whole(folder / RECORD, series.to_json())
+        return series
+
+    def seal(self, name: str) -> Series:
+        """Write the fingerprint of a series to which rows were added, and return it."""
+        with self._writing(name) as folder:
+            if not (series := self.series(name)).fingerprint:
+                whole = self.load_values(name) if series.kind == VALUES else self.load(name)
+                told = print_of_values(whole) if isinstance(whole, External) else whole.fingerprint()
+                series = altered(series, fingerprint=told)
+                write_whole(folder / RECORD, series.to_json())
+        return series
+
+    def series(self, name: str) -> Series:
+        """Return what is known about a series, without reading its rows.
 
         Raises
         ------
         UsageError
             When there is no series of this name, in any case of letters.
         DataError
-            When the series is damaged, with the remedy.
+            When its record is damaged.
         """
         stored = self._stored_name(name)
         if stored is None:
             raise unknown("series", name, self.names())
-        series, content = read_verified(self.root / stored)
+        series = read_record(self.root / stored)
         if series.damage:
             raise DataError(f"series {stored} is damaged: {series.damage}")
-        return _from_parquet(content, series)
+        return series
+
+    def load(self, name: str) -> Bars:
+        """Return the bars of a series, verified against its hashes.
+
+        Raises
+        ------
+        UsageError
+            When there is no series of this name, in any case of letters, or when it holds no bars.
+        DataError
+            When the series is damaged, with the remedy.
+        """
+        series, rows = self._verified(name, BARS)
+        columns: dict[str, Any] = dict(rows.columns)
+        return Bars(
+            as_times(rows.times),
+            **columns,
+            timeframe_ns=parse_timeframe(series.timeframe),
+            symbol=series.symbol,
+            sessions=series.sessions,
+        )
+
+    def load_values(self, name: str) -> External:
+        """Return the values of a series with the moments they were known, verified against its hashes.
+
+        Raises
+        ------
+        UsageError, DataError
+            As `load`.
+        """
+        series, rows = self._verified(name, VALUES)
+        session = Session(**series.session) if series.session else None
+        return External(series.symbol, as_times(rows.times), rows.columns, session)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all series, sorted."""
         return tuple(sorted(path.parent.name for path in self.root.glob(f"*/{RECORD}")))
 
-    def list(self) -> Rows:
-        """Return all series, sorted by name, each verified against its hash."""
+    def list(self) -> Listed:
+        """Return all series, sorted by name, each verified against its hashes."""
         return [read_verified(self.root / name)[0] for name in self.names()]
+
+    def _verified(self, name: str, kind: str) -> tuple[Series, Rows]:
+        if (stored := self._stored_name(name)) is None:
+            raise unknown("series", name, self.names())
+        series, content = read_verified(self.root / stored)
+        if series.damage:
+            raise DataError(f"series {stored} is damaged: {series.damage}")
+        if series.kind != kind:
+            raise UsageError(
+                f"series {stored} holds {series.kind}, not {kind}; `tradsys data list` shows which hold which"
+            )
+        return series, one_after_another([from_parquet(content[part.file]) for part in series.parts])
+
+    def _keep(self, new: Series, rows: Rows, replace: bool) -> Path:
+        with self._writing(new.name) as folder:
+            new = altered(new, name=folder.name)
+            old = read_record(folder) if (folder / RECORD).is_file() else None
+            if old and old.holds(new) and not read_verified(folder)[0].damage:
+                drop_all_but(folder, old)
+            elif old and not old.holds(new) and not replace:
+                raise UsageError(_refusal(old, new))
+            else:
+                steps = parse_timeframe(new.timeframe) if new.timeframe else 0
+                publish(folder, new, [], by_calendar(rows, steps))
+        return folder
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[Path]:
+        """The folder of a series, while nobody else writes into it."""
+        folder = self.root / (self._stored_name(name) or name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with alone(folder):
+                yield folder
+        except OSError as error:
+            raise UsageError(f"series {name} cannot be written to {folder}: {error.strerror or error}") from None
 
     def _stored_name(self, name: str) -> str | None:
         names = self.names()
         return name if name in names else next((n for n in names if n.casefold() == name.casefold()), None)
+
+
+def plain_name(symbol: str) -> str:
+    """Return a symbol as a folder can be named."""
+    return re.sub(r"[^A-Za-z0-9.=^+-]+", "_", symbol).lstrip(".")
 
 
 def series_name(bars: Bars) -> str:
@@ -127,7 +267,7 @@ def series_name(bars: Bars) -> str:
     >>> series_name(random_bars(3, seed=7))
     'RANDOM-7-1h'
     """
-    plain = re.sub(r"[^A-Za-z0-9.=^+-]+", "_", bars.symbol).lstrip(".")
+    plain = plain_name(bars.symbol)
     name = f"{plain}-{bars.timeframe}"
     if not plain:
         raise UsageError(f"symbol {bars.symbol!r} makes no folder name; state one of letters and digits")
@@ -136,54 +276,6 @@ def series_name(bars: Bars) -> str:
     return name
 
 
-def _put(folder: Path, bars: Bars, new: Series, replace: bool) -> None:
-    old = read_record(folder) if (folder / RECORD).is_file() else None
-    if old and old.holds(new) and not read_verified(folder)[0].damage:
-        _drop_all_but(folder, old.file)
-        return
-    if old and not old.holds(new) and not replace:
-        raise UsageError(_refusal(old, new))
-    content = _to_parquet(bars)
-    digest = hashlib.sha256(content).hexdigest()
-    file = f"bars-{digest[:12]}.parquet"
-    write_whole(folder / file, content)
-    write_whole(folder / RECORD, altered(new, file=file, sha256=digest).to_json())
-    _drop_all_but(folder, file)
-
-
 def _refusal(old: Series, new: Series) -> str:
     held = f"is damaged: {old.damage};" if old.damage else f"holds {old.extent}, and"
     return f"series {old.name} {held} {new.source} has {new.extent}; replace it (--replace) or state another symbol"
-
-
-def _drop_all_but(folder: Path, file: str) -> None:
-    """Remove replaced files and what killed writers left; who cannot do it leaves it to the next."""
-    for path in folder.iterdir():
-        if path.name not in (file, RECORD, ".lock") and path.name.startswith(("bars-", ".bars-", f".{RECORD}")):
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _to_parquet(bars: Bars) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = [arrow_column(bars.open_time, pa.timestamp("ns", "UTC"))]
-    columns += [arrow_column(getattr(bars, name), pa.float64()) for name in COLUMNS]
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_arrays(columns, names=["timestamp", *COLUMNS]), sink, compression="zstd")
-    return bytes(sink.getvalue().to_pybytes())
-
-
-def _from_parquet(content: bytes, series: Series) -> Bars:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(arrow_reader(content)) as file:
-        table = file.read()
-    return Bars(
-        open_time=integer_array(table["timestamp"]).view("datetime64[ns]"),
-        **{name: float_array(table[name]) for name in COLUMNS},
-        timeframe_ns=parse_timeframe(series.timeframe),
-        symbol=series.symbol,
-        sessions=series.sessions,
-    )
