@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 import numpy as np
@@ -124,10 +124,9 @@ class Market:
         """Best bid and ask around the price."""
         if self.price is None:
             raise ApiError(-1121, "Invalid symbol.")
-        half = self.price * self.terms.spread / 2
-        tick = self.terms.tick
-        bid = ((self.price - half) // tick) * tick
-        return bid, max(-((-(self.price + half)) // tick) * tick, bid + tick)
+        half, tick = self.price * self.terms.spread / 2, self.terms.tick
+        bid = ((self.price - half) / tick).quantize(Decimal(1), ROUND_FLOOR) * tick
+        return bid, max(((self.price + half) / tick).quantize(Decimal(1), ROUND_CEILING) * tick, bid + tick)
 
 
 def _filter(name: str) -> ApiError:

@@ -94,7 +94,7 @@ def open_algos(desk: PerpDesk, params: Params) -> Json:
 
 def all_orders(desk: PerpDesk, params: Params, algo: bool = False) -> Json:
     market = desk.market(params.get("symbol"))
-    rows = page([order for order in desk.orders if order.market is market and order.algo == algo], params)
+    rows = page([order for order in desk.orders if order.market is market and order.algo == algo], params, days=7)
     shape = shapes.algo_order if algo else shapes.perp_order
     return [shape(order, desk.exchange.now) for order in rows]
 

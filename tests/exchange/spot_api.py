@@ -195,11 +195,11 @@ def open_orders(desk: SpotDesk, params: Params) -> Json:
     return [shapes.spot_order(order, desk.exchange.now) for order in desk.open_orders(market)]
 
 
-def page(rows: list[Any], params: Params, most: int = 1000) -> list[Any]:
+def page(rows: list[Any], params: Params, days: int = 1, most: int = 1000) -> list[Any]:
     """A page of orders or trades: from a time (oldest first), from an id, or the last ones."""
     since, until = integer(params, "startTime", 0) or 0, integer(params, "endTime", 1 << 62) or 0
-    if params.get("startTime") and params.get("endTime") and until - since > 7 * 86_400_000:
-        raise ApiError(-1127, "More than 7 days between startTime and endTime.")
+    if params.get("startTime") and params.get("endTime") and until - since > days * 86_400_000:
+        raise ApiError(-1127, f"More than {days * 24} hours between startTime and endTime.")
     first = integer(params, "fromId", integer(params, "orderId"))
     kept = [row for row in rows if since <= row.time <= until and (first is None or row.id >= first)]
     limit = min(integer(params, "limit", 500) or 500, most)
@@ -217,7 +217,7 @@ def trades_of(desk, params: Params) -> list[Any]:  # type: ignore[no-untyped-def
     rows = [trade for trade in desk.trades if trade.order.market is market]
     if params.get("orderId"):
         return [trade for trade in rows if trade.order.id == int(params["orderId"])]
-    return page(rows, params)
+    return page(rows, params, days=7 if market.perpetual else 1)
 
 
 def info(desk, params: Params) -> Json:  # type: ignore[no-untyped-def]

@@ -53,3 +53,21 @@ def make_client(exchange: Exchange, cut: Callable[[int, str, str], None] | None 
     options = {"fetchCurrencies": False, "fetchMarkets": {"types": ["spot", "linear"]}, **settings.pop("options", {})}
     config = {"apiKey": KEY, "secret": SECRET, "enableRateLimit": False, "timeout": 5000, **settings}
     return connect(ccxt.binance({**config, "options": options}), exchange, cut)
+
+
+def make_streaming_client(exchange: Exchange) -> Any:
+    """Return a `ccxt.pro.binance` (asynchronous, with user streams) connected to the loopback exchange."""
+    import ccxt.pro
+
+    options = {"fetchCurrencies": False, "fetchMarkets": {"types": ["spot", "linear"]}, "fetchMargins": False}
+    client = ccxt.pro.binance({"apiKey": KEY, "secret": SECRET, "enableRateLimit": False, "options": options})
+    client.urls["api"] = _moved(client.urls["api"], exchange.url)
+    client.milliseconds = exchange.client_clock
+    return client
+
+
+def _moved(urls: Any, url: str) -> Any:
+    if isinstance(urls, dict):
+        return {name: _moved(value, url) for name, value in urls.items()}
+    host = url.replace("http", "ws", 1) if urls.startswith("ws") else url
+    return host + urlsplit(urls).path
