@@ -60,7 +60,7 @@ class Workers:
     --------
     >>> with Workers(count=1) as workers:
     ...     workers.map(pow, [2, 3, 4], 2)
-    [4, 8, 16]
+    [4, 9, 16]
     """
 
     def __init__(

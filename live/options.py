@@ -57,6 +57,14 @@ MakerFee = Annotated[float | None, typer.Option(help="Maker fee per side, as a f
 Slippage = Annotated[float | None, typer.Option(help="Slippage per side, as a fraction.")]
 Exposure = Annotated[float | None, typer.Option(help="Share of equity per trade.")]
 Unseal = Annotated[str | None, typer.Option(help="Why the sealed zone of a draft is looked at.")]
+BackendName = Annotated[
+    str | None,
+    typer.Option("--backend", help="Share the work: loky (this machine's processes), ray or dask (a cluster's)."),
+]
+ClusterAddress = Annotated[
+    str | None, typer.Option("--address", help="Of the Ray head or Dask scheduler, such as tcp://10.0.0.5:8786.")
+]
+WorkerCount = Annotated[int, typer.Option("--workers", min=0, help="Processes of this machine; 0 with --backend: all.")]
 Sessions = Annotated[
     bool | None,
     typer.Option("--sessions/--no-sessions", help="Whether the market closes at times; inferred by default."),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from live.options import (
     DATA,
     AsJson,
-    BarsName,
+    BackendName,
     BundleName,
+    ClusterAddress,
     ConfidenceMode,
     DataFolder,
     Exposure,
@@ -19,10 +20,18 @@ from live.options import (
     LedgerFile,
     MakerFee,
     Slippage,
+    WorkerCount,
 )
 
+if TYPE_CHECKING:
+    from engine.sweep.record import Swept
+
+SCHEMA = "tradsys.sweeps/1"
 EXAMPLE = "Example: tradsys sweep nasdaq-1d --threshold 0.5:0.95:10 --k-up 1:3:5 --k-down 1:3:5 --hold 5,10,20"
 WRITTEN = "a value, a list, or FROM:TO:COUNT"
+BarsNames = Annotated[
+    str | None, typer.Option("--bars", help="Embedded or stored series, or files of bars; several by commas.")
+]
 ZoneName = Annotated[str, typer.Option("--zone", help="validation, oos or development; test only once released.")]
 GateNames = Annotated[str, typer.Option("--gates", help="none, regime, auditor or all.")]
 Threshold = Annotated[str | None, typer.Option(help=f"Confidence thresholds: {WRITTEN}.")]
@@ -36,7 +45,7 @@ Page = Annotated[Path, typer.Option(help="HTML report to write.")]
 
 def sweep(  # noqa: PLR0913 - an option is an argument
     bundle: BundleName = "nasdaq-1d",
-    bars: BarsName = None,
+    bars: BarsNames = None,
     zone: ZoneName = "validation",
     gates: GateNames = "none",
     threshold: Threshold = None,
@@ -49,6 +58,9 @@ def sweep(  # noqa: PLR0913 - an option is an argument
     slippage: Slippage = None,
     exposure: Exposure = None,
     threads: Threads = 0,
+    backend: BackendName = None,
+    address: ClusterAddress = None,
+    workers: WorkerCount = 0,
     top: Top = 10,
     out: Page = Path("reports/sweep.html"),
     as_json: AsJson = False,
@@ -58,6 +70,7 @@ def sweep(  # noqa: PLR0913 - an option is an argument
     """Score every combo of thresholds, barriers and holding times, and say what choosing the best is worth."""
     from engine.report.paths import writable
     from live.clock import stamp
+    from live.workers import hired
     from strategies.sweeping import Question, sweep_bundle
     from strategies.workbench import named_terms
 
@@ -66,14 +79,39 @@ def sweep(  # noqa: PLR0913 - an option is an argument
         writable(out)
     costs = named_terms(fee, maker_fee, slippage, exposure)
     asked = Question(bundle, bars, zone, gates, confidence, threshold, k_up, k_down, hold, costs, threads)
-    swept = sweep_bundle(asked, data, book, stamp())
+    with hired(backend, address, workers) as shared:
+        swepts = sweep_bundle(asked, data, book, stamp(), shared)
     if as_json:
         from engine.jsons import dumps
 
-        typer.echo(dumps(swept.as_dict(top)))
+        typer.echo(dumps(_as_dict(swepts, top)))
         return
     from engine.sweep.page import write_sweep_page
-    from engine.sweep.text import print_swept
+    from engine.sweep.text import print_across, print_swept
 
-    print_swept(swept, top)
-    typer.echo(f"report: {write_sweep_page(swept, out)}")
+    for swept in swepts:
+        print_swept(swept, top)
+    if len(swepts) > 1:
+        print_across(swepts, top)
+    for swept, page in zip(swepts, _pages(out, swepts), strict=True):
+        typer.echo(f"report: {write_sweep_page(swept, page)}")
+
+
+def _as_dict(swepts: list[Swept], top: int) -> dict[str, Any]:
+    """Return the record of one sweep, or of several with what they say together."""
+    from engine.sweep.across import across
+
+    if len(swepts) == 1:
+        return swepts[0].as_dict(top)
+    together = [
+        {**swepts[0].found.combo(one.place)._asdict(), "median": one.median, "sharpes": list(one.sharpes)}
+        for one in across([swept.found for swept in swepts], top)
+    ]
+    return {"schema": SCHEMA, "sweeps": [swept.as_dict(top) for swept in swepts], "across": together}
+
+
+def _pages(out: Path, swepts: list[Swept]) -> list[Path]:
+    """Return where each market's page goes: ``sweep.html``, or ``sweep-BTCUSDT.html`` and so on of several."""
+    if len(swepts) == 1:
+        return [out]
+    return [out.with_name(f"{out.stem}-{swept.found.bars.symbol}{out.suffix}") for swept in swepts]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bars import Floats
+from engine.bars import Bars, Floats
 from engine.compare import terms_of
 from engine.errors import UsageError, unknown
 from engine.signals import Evidence
@@ -19,11 +19,12 @@ from engine.sweep import Grid, SweepResult, parse_axis, sweep
 from engine.sweep.record import Swept
 from engine.sweep.selection import Kept, Tried, keep, select
 from engine.trials import NAN, OK, Trial, market_key
+from engine.workers import Workers
 from models.bundle import Bundle, load_bundle
 from models.cache import cache_in
 from strategies.base import MODES, ThresholdStrategy
 from strategies.ledgered import TRAIN, other_trials, sound_ledger
-from strategies.workbench import about, find_market, find_stretch, is_sealed
+from strategies.workbench import Stretch, about, find_market, find_stretch, is_sealed
 
 SWEEP = "sweep"
 GATES = {"none": (False, False), "regime": (True, False), "auditor": (False, True), "all": (True, True)}
@@ -42,7 +43,7 @@ class Question:
     bundle : str or Path
         A bundle's name or folder.
     bars : str or None
-        As for ``compare``.
+        As for ``compare``; several series by commas.
     zone : str
         Stretch to choose on; never the sealed test zone of a draft.
     gates : str
@@ -71,8 +72,10 @@ class Question:
     threads: int = 0
 
 
-def sweep_bundle(asked: Question, data: Path, ledger: Path | None, at: str) -> Swept:
-    """Score every combo of a grid on a stretch of a bundle's market, and judge the best by all that was tried.
+def sweep_bundle(
+    asked: Question, data: Path, ledger: Path | None, at: str, workers: Workers | None = None
+) -> list[Swept]:
+    """Score every combo of a grid on a stretch of each market asked for, and judge its best by all that was tried.
 
     Parameters
     ----------
@@ -84,13 +87,21 @@ def sweep_bundle(asked: Question, data: Path, ledger: Path | None, at: str) -> S
         The trial ledger; None writes nowhere, and then only the sweep itself is counted.
     at : str
         The time, UTC; the caller has the clock.
+    workers : Workers, optional
+        Processes that share the combos of one market, or the markets, predictions and all.
+
+    Returns
+    -------
+    list of Swept
+        One for each market, in the order asked.
 
     Raises
     ------
     UsageError
         For names nobody knows, ranges that cannot be read, a sealed zone, or more combos than a ledger should hold.
     """
-    bundle = load_bundle(asked.bundle, cache_in(data))
+    names = market_names(asked.bars)
+    bundle = load_bundle(asked.bundle, cache_in(data) if workers is None or len(names) == 1 else None)
     for kind, name, known in (("gates", asked.gates, GATES), ("confidence mode", asked.confidence, MODES)):
         if name not in known:
             raise unknown(kind, name, known)
@@ -99,18 +110,61 @@ def sweep_bundle(asked: Question, data: Path, ledger: Path | None, at: str) -> S
             f"zone {asked.zone} of {bundle.manifest.name} is sealed: what is chosen on the test zone cannot be judged"
             " on it. Sweep --zone validation or oos, release the bundle, and let the test zone judge the one you chose"
         )
-    bars = find_market(bundle, asked.bars, data)
-    bundle.check_market(bars)
-    stretch = find_stretch(bundle, bars, asked.zone)
-    evidence = (bundle.evidence(bars) if stretch.evidence is None else stretch.evidence)[stretch.rows]
+    markets = [find_market(bundle, name, data) for name in names]
+    for bars in markets:
+        bundle.check_market(bars)
+    stretches = [find_stretch(bundle, bars, asked.zone) for bars in markets]
+    tasks = list(zip(markets, stretches, strict=True))
+    if workers is None or len(names) == 1:
+        scored = [score_market(task, (bundle, asked, workers)) for task in tasks]
+    else:
+        alone = replace(asked, threads=1)
+        scored = workers.map(score_market, tasks, (bundle, alone, None), f"sweep of {len(names)} markets")
+    return [judged(bundle, asked, task, one, (ledger, at)) for task, one in zip(tasks, scored, strict=True)]
+
+
+def market_names(bars: str | None) -> list[str | None]:
+    """Return the markets an option names, by commas; a file keeps the commas of its name.
+
+    Examples
+    --------
+    >>> market_names("BTCUSDT-1h,ETHUSDT-1h"), market_names(None)
+    (['BTCUSDT-1h', 'ETHUSDT-1h'], [None])
+    """
+    if bars is None or Path(bars).exists():
+        return [bars]
+    return [name.strip() for name in bars.split(",")]
+
+
+class Scored(NamedTuple):
+    """What one market's sweep found, on its stretch's bars, which do not travel; and the combos kept with returns."""
+
+    found: SweepResult
+    kept: Kept
+    terms: Mapping[str, Any]
+
+
+def score_market(task: tuple[Bars, Stretch], shared: tuple[Bundle, Question, Workers | None]) -> Scored:
+    """Predict and sweep one market; depends on its arguments alone, so any process may do it."""
+    (bars, stretch), (bundle, asked, workers) = task, shared
+    rows = stretch.rows
+    evidence = (bundle.evidence(bars) if stretch.evidence is None else stretch.evidence)[rows]
     grid = grid_of(asked, bundle, evidence)
     strategy = ThresholdStrategy(bundle, SWEEP, grid.threshold[0], *GATES[asked.gates], asked.confidence)
-    wishes = strategy.signals_from(evidence)
+    wishes, rules = strategy.signals_from(evidence), bundle.rules(**asked.costs)
     threads = asked.threads or os.cpu_count() or 1
-    found = sweep(bars[stretch.rows], wishes, wishes.atr, bundle.rules(**asked.costs), grid, threads=threads)
-    kept, told = keep(found, wishes, wishes.atr), about(bundle, bars, asked.confidence)
-    terms = terms_of(strategy)
-    tried = record(found, kept, (asked.zone, terms, told["bundle"]), ledger, at)
+    found = sweep(bars[rows], wishes, wishes.atr, rules, grid, threads=threads, workers=workers)
+    return Scored(replace(found, bars=bars[:0]), keep(found, wishes, wishes.atr), terms_of(strategy))
+
+
+def judged(
+    bundle: Bundle, asked: Question, task: tuple[Bars, Stretch], scored: Scored, book: tuple[Path | None, str]
+) -> Swept:
+    """Write a market's sweep to the ledger, and say what its best combo is worth."""
+    (bars, stretch), (ledger, at) = task, book
+    found, kept = replace(scored.found, bars=bars[stretch.rows]), scored.kept
+    told = about(bundle, bars, asked.confidence)
+    tried = record(found, kept, (asked.zone, scored.terms, told["bundle"]), ledger, at)
     fitted = float(stretch.in_sample[stretch.rows].mean())
     notes = tuple(notes_of(bundle, found, asked.zone, ledger))
     return Swept(found, select(found, kept, tried), asked.zone, asked.gates, fitted, told, notes)

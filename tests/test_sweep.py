@@ -26,7 +26,8 @@ from engine.synthetic import random_bars
 from engine.trials import TrialLedger
 from models.bundle import load_bundle
 from strategies.ledgered import trials_of
-from strategies.sweeping import Question, sweep_bundle
+from strategies.sweeping import Question
+from strategies.sweeping import sweep_bundle as sweep_markets
 from strategies.workbench import compare_bundle
 from tests.browser import Browser, find_chromium
 from tests.bundles import make_bundle
@@ -34,6 +35,11 @@ from tests.markets import fill_rules, lively_signals, markets, rules, steps, wis
 
 EXACT = ("total_return", "max_drawdown", "trades", "win_rate")
 GRID = Grid(threshold=(0.2, 0.6), k_up=(0.5, 3.0), k_down=(1.0, 1e9), hold=(1, 3, 40))
+
+
+def sweep_bundle(*given):
+    (swept,) = sweep_markets(*given)
+    return swept
 
 
 def wishes_of(n, seed):

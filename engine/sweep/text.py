@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from engine.bars import Floats, format_time
 from engine.inference.winrate import FEW_TRADES
 from engine.report.terminal import console, number
+from engine.sweep.across import across
 from engine.sweep.record import Swept, row_of
 from engine.sweep.result import Place, SweepResult
 
@@ -45,6 +47,25 @@ def print_swept(swept: Swept, top: int = 10) -> None:
             " proof of nothing. What is chosen has yet to be judged on bars that nobody chose on.",
             soft_wrap=True,
         )
+
+
+def print_across(swepts: Sequence[Swept], top: int = 10) -> None:
+    """Print the combos that were best on several markets at once, by the median of their Sharpe ratios."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    screen, names = console(), [one.found.bars.symbol for one in swepts]
+    best = across([one.found for one in swepts], top)
+    if not best:
+        screen.print(f"no combo of one grid made {FEW_TRADES} trades on each of {', '.join(names)}")
+        return
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), title="the same combo on every market: Sharpe")
+    for head in (*HEADS[:4], "median", *names):
+        table.add_column(head, justify="right", no_wrap=True)
+    for one in best:
+        combo = [f"{value:g}" for value in swepts[0].found.combo(one.place)]
+        table.add_row(*combo, *(f"{value:+.2f}" for value in (one.median, *one.sharpes)))
+    screen.print(table)
 
 
 def headlines(swept: Swept) -> list[str]:
