@@ -17,5 +17,11 @@ class Keys(NamedTuple):
         """Eight letters that tell accounts apart and open none."""
         return hashlib.sha256(self.key.encode()).hexdigest()[:8]
 
+    def scrub(self, text: str) -> str:
+        """Return a text without them."""
+        for secret in filter(None, self):
+            text = text.replace(secret, "***")
+        return text
+
     def __repr__(self) -> str:
         return f"Keys({self.fingerprint})"

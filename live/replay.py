@@ -186,7 +186,7 @@ def replay(
 
     bundle = bundle or load_bundle(settings.bundle)
     strategy = make_strategy(settings.profile, bundle, settings.confidence)
-    rules, first = _rules(settings, bundle), _first_row(settings, bars)
+    rules, first = rules_of(settings, bundle), _first_row(settings, bars)
     identity = Identity(
         mode=settings.mode,
         symbol=bars.symbol,
@@ -244,8 +244,8 @@ def follow(bot: Bot, feed: ReplayFeed, total: int, progress: Progress | None = N
     return done, stop.received
 
 
-def _rules(settings: Settings, bundle: Bundle) -> Rules:
-    """The bundle's terms with those of the settings; together they must be terms some market offers."""
+def rules_of(settings: Settings, bundle: Bundle) -> Rules:
+    """Return the bundle's terms with those of the settings; together they must be terms some market offers."""
     try:
         return bundle.rules(**settings.terms)
     except UsageError as mistake:

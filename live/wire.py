@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from live.broker import Refused, Retry, Unknown
+from live.keys import Keys
 
 T = TypeVar("T")
 BROKEN = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)  # an answer that is none
@@ -25,14 +26,14 @@ class Wire:
     ----------
     exchange : ccxt exchange
         Whom to call.
-    secrets : sequence of str
+    keys : Keys
         What no message may hold.
     """
 
-    def __init__(self, exchange: Any, secrets: Sequence[str]) -> None:
+    def __init__(self, exchange: Any, keys: Keys) -> None:
         import ccxt
 
-        self._exchange, self._secrets, self._known = exchange, [s for s in secrets if s], ccxt
+        self._exchange, self._keys, self._known = exchange, keys, ccxt
 
     def read(self, ask: Callable[..., T], *what: Any) -> T:
         """Ask for something; asking again does no harm, so every silence is a `Retry`."""
@@ -71,6 +72,4 @@ class Wire:
 
     def _scrubbed(self, why: Exception) -> str:
         text = re.sub(r"\?\S*", "", f"{type(why).__name__}: {why}")
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text[:LONGEST]
+        return self._keys.scrub(text)[:LONGEST]
