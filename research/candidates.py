@@ -65,6 +65,18 @@ def fit_candidate(
         from research.fit_streaming import fit_streaming
 
         return fit_streaming(examples, split, config, tick, other_seed)
+    if kind == "resnet":
+        from research.resnet import fit_resnet
+
+        return fit_resnet(examples, split, config, tick, other_seed)
+    if kind == "supcon":
+        from research.contrastive import fit_supcon
+
+        return fit_supcon(examples, split, config, tick, other_seed)
+    if kind == "ensemble":
+        from research.ensemble import fit_ensemble
+
+        return fit_ensemble(examples, split, config, tick, other_seed)
     from research.fit_transformer import fit_transformer
 
     return fit_transformer(examples, split, config, tick, other_seed)
@@ -84,9 +96,17 @@ def restore_candidate(kind: str, state: dict[str, NDArray[Any]], config: TrainCo
         from research.fit_streaming import StreamingModel
 
         return StreamingModel.restore(state, config)
+    if kind == "resnet":
+        from research.resnet import FadeModel
+
+        return FadeModel.restore(state, config)
+    if kind == "ensemble":
+        from research.ensemble import EnsembleModel
+
+        return EnsembleModel.restore(state, config)
     from research.fit_transformer import NeuralModel
 
-    return NeuralModel.restore(state, config)
+    return NeuralModel.restore(state, config, kind)
 
 
 def choose(y: Floats, forecasts: dict[str, Floats], block: int, force: str = "") -> Choice:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engine.barriers import label_barriers
 from engine.bars import Bars, Floats
 from engine.errors import DataError
+from engine.terms import Labels
 from research.config import TrainConfig
 from research.loader import gather
 from research.weights import Rows, sample_weights, uniqueness
@@ -33,6 +34,21 @@ class Split(NamedTuple):
     inner_weights: Floats
 
 
+class Fades(NamedTuple):
+    """What became of trades against the last move.
+
+    Parameters
+    ----------
+    y : float64 array of shape (n,)
+        1 the trade against the move reached its target first, 0 it did not; NaN where nothing moved enough.
+    columns : (int, int)
+        Features of the move, and of an ATR in the same scale.
+    """
+
+    y: Floats
+    columns: tuple[int, int]
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Features and labels of every bar, from which windows are cut when needed.
@@ -51,6 +67,8 @@ class Examples:
         Last bar a label has seen; -1 without one.
     net : float64 array of shape (n, 2)
         Return after costs of a long and of a short trade; NaN without a label.
+    fades : Fades or None
+        Labels of trades against the last move, where a candidate learns from them.
     """
 
     matrix: NDArray[np.float32]
@@ -59,6 +77,7 @@ class Examples:
     y: Floats
     end: Rows
     net: Floats
+    fades: Fades | None = None
 
     @property
     def rows(self) -> Rows:
@@ -127,9 +146,14 @@ def label_examples(
     net[:, 0] = long.ret
     if "short" in config.sides:
         net[:, 1] = label_barriers(bars, unit, config.rules, side=-1).ret
-    y = np.where(long.outcome != 0, (long.outcome > 0).astype(np.float64), _timed_out(long.gross, config))
-    y[long.end < 0] = np.nan
-    return Examples(features.astype(np.float32), config.window, decidable, y, long.end, net)
+    return Examples(features.astype(np.float32), config.window, decidable, was_right(long, config), long.end, net)
+
+
+def was_right(labels: Labels, config: TrainConfig) -> Floats:
+    """Return 1 where a trade's target came first and 0 where it did not, shape (n,); NaN without an end."""
+    y = np.where(labels.outcome != 0, (labels.outcome > 0).astype(np.float64), _timed_out(labels.gross, config))
+    y[labels.end < 0] = np.nan
+    return y
 
 
 def _timed_out(gross: Floats, config: TrainConfig) -> Floats:

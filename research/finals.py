@@ -133,7 +133,7 @@ def seed_spread(
 
 def seeds_of(config: TrainConfig, kind: str) -> int:
     """Return how many seeds the final model of a kind is trained from; nothing but a network throws dice."""
-    return {"transformer": config.transformer.seeds, "streaming": config.streaming.seeds}.get(kind, 1)
+    return int(getattr(getattr(config, kind), "seeds", 1))
 
 
 def candidates_table(finals: dict[str, Final], choice: Choice) -> list[dict[str, Any]]:

@@ -64,3 +64,37 @@ def focal_minimiser(truth: Floats, gamma: float) -> Floats:
         told = torch.sigmoid(recovered_logit(torch.from_numpy(middle), gamma)).numpy()
         low, high = np.where(told < truth, middle, low), np.where(told < truth, high, middle)
     return 1.0 / (1.0 + np.exp(-(low + high) / 2.0))
+
+
+def supcon_loss(z: Tensor, y: Tensor, temperature: float, ignored: Tensor | None = None) -> Tensor:
+    """Return the supervised contrastive loss (Khosla 2020): rows of one label near each other, far from the rest.
+
+    Near log(n - 1) it has learned nothing; with two labels of m rows each, all collapsed onto two opposite
+    points, it stands at its least, log((m - 1) + m exp(-2 / temperature)) (Graf 2021).
+
+    Parameters
+    ----------
+    z : tensor of shape (n, d)
+        Directions, of length 1.
+    y : tensor of shape (n,)
+        Labels.
+    temperature : float
+        What similarities are divided by.
+    ignored : bool tensor of shape (n, n), optional
+        Pairs that count neither as alike nor as different: labels that share a bar are no two observations.
+
+    Examples
+    --------
+    >>> z = torch.tensor([[1.0, 0.0]] * 16 + [[-1.0, 0.0]] * 16)
+    >>> y = torch.arange(32) // 16
+    >>> round(float(supcon_loss(z, y, temperature=0.1)), 4)
+    2.7081
+    """
+    alone = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    away = alone if ignored is None else alone | ignored
+    likeness = (z @ z.T / temperature).masked_fill(away, -torch.inf)
+    surprise = torch.logsumexp(likeness, dim=1, keepdim=True) - likeness
+    alike = (y[:, None] == y) & ~away
+    partners = alike.sum(dim=1)
+    losses = torch.where(alike, surprise, 0.0).sum(dim=1) / partners.clamp_min(1)
+    return losses[partners > 0].mean()

@@ -9,6 +9,7 @@ import numpy as np
 from engine.bars import Bars
 from engine.errors import UsageError
 from research.events import Examples
+from research.fades import joined_fades
 from research.weights import Rows
 
 
@@ -44,6 +45,7 @@ def joined(parts: Sequence[Examples]) -> Examples:
         np.concatenate([part.y for part in parts]),
         np.concatenate(end),
         np.concatenate([part.net for part in parts]),
+        joined_fades([part.fades for part in parts]),
     )
 
 

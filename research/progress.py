@@ -9,7 +9,8 @@ from time import monotonic
 
 PLAIN_S = 10.0
 Progress = Callable[[str, float, float], None]  # what is under way, work done, work in all
-WORK = {"logistic": 0.05, "trees": 0.15, "streaming": 0.5, "transformer": 1.0}  # of one fit, next to each other
+WORK = {"logistic": 0.05, "trees": 0.15, "streaming": 0.5, "resnet": 0.5, "transformer": 1.0}  # of one fit
+WORK |= {"supcon": 2.0, "ensemble": 3.0}
 
 
 class Steps:

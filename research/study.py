@@ -14,6 +14,7 @@ from engine.indicators import atr
 from engine.zones import Zones, make_zones
 from research.config import TrainConfig
 from research.events import Examples, Split, label_examples
+from research.fades import with_fades
 from research.pool import check_members, joined, places
 from research.splits import Fold, inner_split, tile_edges, walk_forward_folds
 from research.weights import Rows, uniqueness
@@ -179,7 +180,8 @@ def _examples(config: TrainConfig, bars: Bars, names: Sequence[str], features: F
     clear = max(config.reach + feature_lookback(names), feature_lookback(config.regime.features))
     known = np.asarray(np.isfinite(features).all(axis=1))
     decidable = (_streak(known) >= config.reach) & (run >= clear) & (unit > 0.0)
-    return label_examples(bars, config, features, decidable, unit)
+    examples = label_examples(bars, config, features, decidable, unit)
+    return with_fades(examples, bars, config, names, unit) if "resnet" in config.wanted else examples
 
 
 def _streak(flags: NDArray[np.bool_]) -> Rows:
