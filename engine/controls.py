@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from engine.bars import Bars, Floats
+from engine.indicators.events import EVENT_ATRS
+from engine.indicators.events import cusum as cusum
 from engine.rules import Rules
 from engine.score import daily_returns
 from engine.signals import BELOW_THRESHOLD, WISH, Sides, Signals
 from engine.simulate import Result, simulate
 
-EVENT_ATRS = 3.0  # a move of three average ranges is an event
 BREAKOUT_BARS = 55  # the slow Donchian channel of the turtle traders
 MATCHING_STEPS = 8
 FOREVER = 1e12  # barriers no price reaches
@@ -74,28 +74,6 @@ def daily_volatility(result: Result) -> float:
     return float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
 
 
-@njit(cache=True, nogil=True)
-def cusum_step(up: float, down: float, move: float, threshold: float) -> tuple[float, float, int]:
-    """Return both sums after one more move, and 1 or -1 when one of them passed the threshold and was reset."""
-    up, down = max(0.0, up + move), min(0.0, down + move)
-    if up > threshold:
-        return 0.0, down, 1
-    if down < -threshold:
-        return up, 0.0, -1
-    return up, down, 0
-
-
-@njit(cache=True, nogil=True)
-def cusum(moves: Floats, thresholds: Floats) -> NDArray[np.int8]:
-    """Return the events of a series of moves: 1 or -1 where the sum since the last event passed the threshold."""
-    events = np.zeros(len(moves), np.int8)
-    up = down = 0.0
-    for i in range(len(moves)):
-        if np.isfinite(moves[i]) and np.isfinite(thresholds[i]):
-            up, down, events[i] = cusum_step(up, down, moves[i], thresholds[i])
-    return events
-
-
 def cusum_events(bars: Bars, atr: Floats, atrs: float = EVENT_ATRS) -> NDArray[np.int8]:
     """Return the bars where price moved a number of ATRs since the last such bar: 1 up, -1 down, 0 none.
 
@@ -115,7 +93,7 @@ def cusum_events(bars: Bars, atr: Floats, atrs: float = EVENT_ATRS) -> NDArray[n
     """
     moves = np.full(len(bars), np.nan)
     moves[1:] = np.diff(np.log(bars.close))
-    return cusum(moves, atrs * np.ascontiguousarray(atr) / bars.close)
+    return cusum(moves, atrs * atr / bars.close)
 
 
 def no_model(bars: Bars, atr: Floats, rules: Rules) -> Result:

@@ -10,24 +10,39 @@ After warm-up a value is finite, whatever the bars:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property, lru_cache
 from math import gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.bars import DAY_NS, Bars, Floats
-from engine.indicators import Recursions, frozen, recursions, window_highest, window_moments
+from engine.errors import UsageError
+from engine.indicators import (
+    BLOCK,
+    EVENT_ATRS,
+    Recursions,
+    cusum_sums,
+    frozen,
+    recursions,
+    return_weights,
+    weighed,
+    window_highest,
+    window_moments,
+)
 
 RETURN_LAGS = (1, 3, 6, 12, 24, 48)
 VOLATILITY_WINDOWS = (12, 24, 48)
 RANGE_WINDOW = VOLUME_WINDOW = 24
 AVERAGE_WINDOWS = (20, 50, 100)  # of the close; the shortest is Bollinger's
 EXTREME_WINDOWS = (20, 50)
+FFD_WIDTH = 256  # bars of a fractional difference: the last of 0.4's weights is 1e-4
 STILL = 1e-8  # share of the close below which an ATR is no unit: a tick is larger in every market
 NARROWEST = 1e-5  # log range of a bar that did not move; liquid 1-minute bars have 1e-4
 WEEK_NS = 7 * DAY_NS
+HOW_TO_JOIN = "import the series they come from (`tradsys data external --help`) and name the bars again"
 MONDAY_NS = 4 * DAY_NS  # 1970 began on a Thursday
 
 
@@ -48,10 +63,23 @@ class Readings:
         self.bars = bars
         self._whole = whole
         self._first = first
+        self._kept: dict[Hashable, Any] = {}
 
     def part(self, first: int, last: int) -> Readings:
         """Return the readings of rows first to last - 1."""
-        return Readings(self.bars[first:last], self, first)
+        return Readings(self.bars[first:last], self if self._whole is None else self._whole, self._first + first)
+
+    def once(self, key: Hashable, compute: Callable[[Readings], Any]) -> Any:
+        """Return what is computed from the whole history, the first time it is asked for."""
+        history = self if self._whole is None else self._whole
+        if key not in history._kept:
+            history._kept[key] = compute(history)
+        return history._kept[key]
+
+    def shared(self, key: Hashable, compute: Callable[[Readings], Floats]) -> Floats:
+        """Return this stretch's part of values, bars last, that are computed once for the whole history."""
+        values: Floats = self.once(key, compute)
+        return values[..., self._first : self._first + len(self.bars)]
 
     @cached_property
     def recursive(self) -> Recursions:
@@ -99,6 +127,11 @@ class Readings:
         return np.where(traded, logs, quietest)
 
     @property
+    def events(self) -> Floats:
+        """The events of the CUSUM filter and their echoes, shape (2, n), run once over the whole history."""
+        return self.shared("events", _events)
+
+    @property
     def step_ns(self) -> int:
         """The longest step, in nanoseconds, that leads from midnight to every bar's open."""
         return gcd(self.bars.timeframe_ns, DAY_NS)
@@ -108,6 +141,11 @@ class Readings:
         """Steps from Monday's midnight, UTC, to each bar's open."""
         steps: NDArray[np.int64] = (self.bars.open_time.view(np.int64) - MONDAY_NS) // self.step_ns
         return steps % (WEEK_NS // self.step_ns)
+
+
+def _events(history: Readings) -> Floats:
+    unit = EVENT_ATRS * history.recursive.atr / history.bars.close
+    return cusum_sums(history.bars.slots // BLOCK, history.log_return, unit)
 
 
 def log_return(readings: Readings, lag: int) -> Floats:
@@ -202,6 +240,44 @@ def lower_wick(readings: Readings) -> Floats:
 def log_range(readings: Readings) -> Floats:
     """Return the log of a bar's log range, which is nearly Gaussian (Alizadeh, Brandt & Diebold 2002)."""
     return np.log(np.maximum(readings.log_span, NARROWEST))
+
+
+def fractional(readings: Readings, d: float) -> Floats:
+    """Return the log close differenced d times over a closed window of `FFD_WIDTH` bars: see `ffd_weights`."""
+    return weighed(readings.log_return, _return_weights(d))
+
+
+@lru_cache(maxsize=16)
+def _return_weights(d: float) -> Floats:
+    return return_weights(d, FFD_WIDTH)
+
+
+def event(readings: Readings) -> Floats:
+    """Return 1 or -1 where the close has moved `EVENT_ATRS` ATRs up or down since the last such bar, else 0."""
+    return readings.events[0]
+
+
+def event_echo(readings: Readings) -> Floats:
+    """Return the last event over the bars since it and one more: 1 or -1 at the event, fading towards 0."""
+    return readings.events[1]
+
+
+def beside(readings: Readings, name: str) -> Floats:
+    """Return what is known beside the bars under a name.
+
+    Raises
+    ------
+    UsageError
+        If these bars carry nothing of the name.
+    """
+    if name not in readings.bars.context:
+        raise missing_context([name], readings.bars.symbol)
+    return readings.bars.context[name]
+
+
+def missing_context(names: Sequence[str], symbol: str) -> UsageError:
+    """Return the error for bars without what some features read beside them."""
+    return UsageError(f"the bars of {symbol} carry no {', '.join(names)} beside them; {HOW_TO_JOIN}")
 
 
 def time_wave(readings: Readings, period_ns: int, wave: Callable[[Floats], Floats]) -> Floats:

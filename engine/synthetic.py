@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from engine.bars import Bars, parse_timeframe
@@ -71,3 +73,16 @@ def random_bars(
         timeframe_ns=step_ns,
         symbol=f"RANDOM-{seed}",
     )
+
+
+def random_context(bars: Bars, names: Iterable[str], seed: int = 0) -> Bars:
+    """Return bars with random walks beside them under some names, where they carry nothing of that name.
+
+    Examples
+    --------
+    >>> list(random_context(random_bars(3), ["vix_level"]).context)
+    ['vix_level']
+    """
+    rng = np.random.default_rng(seed)
+    walks = {name: np.cumsum(rng.standard_normal(len(bars))) for name in names}
+    return bars.beside({**walks, **bars.context})

@@ -14,8 +14,9 @@ import numpy as np
 
 from engine.bars import Bars
 from engine.errors import ModelMismatch, TradingError
-from engine.features import FEATURES
+from engine.features import BESIDE, FEATURES, feature_matrix
 from engine.invariance import Values, cuts_of, future_break, memory_break, strategy_breaks
+from engine.synthetic import random_context
 from live.check import Check, Plain, Tell
 from live.replay import replay
 from live.settings import Settings
@@ -75,6 +76,7 @@ def _checks(bundle: Bundle, bars: Bars) -> Iterator[tuple[str, Callable[[], Chec
 
 def feature_memories(bars: Bars) -> Check:
     """Compute every registered feature again from its declared memory alone."""
+    bars = random_context(bars, BESIDE)
     whole = {name: _values(name)(bars) for name in FEATURES}
     tried = 0
     for row in cuts_of(len(bars), 50, CUTS):
@@ -88,14 +90,17 @@ def feature_memories(bars: Bars) -> Check:
 
 def feature_futures(bars: Bars) -> Check:
     """Compute every registered feature again after the future was replaced."""
-    tried = 0
-    for name in FEATURES:
-        whole = _values(name)(bars)
-        for row in cuts_of(len(bars), 50, FUTURE_CUTS, seed=1):
-            tried += 1
-            broken = future_break(_values(name), bars, whole, row, seed=2)
-            if broken is not None:
-                return Check("features do not know the future", tried, str(broken))
+    bars, names, tried = random_context(bars, BESIDE), tuple(FEATURES), 0
+
+    def compute(part: Bars) -> Values:
+        return dict(zip(names, feature_matrix(part, names).T, strict=True))
+
+    whole = compute(bars)
+    for row in cuts_of(len(bars), 50, FUTURE_CUTS, seed=1):
+        tried += len(names)
+        broken = future_break(compute, bars, whole, row, seed=2)
+        if broken is not None:
+            return Check("features do not know the future", tried, str(broken))
     return Check("features do not know the future", tried)
 
 

@@ -10,8 +10,12 @@ import pytest
 import talib
 
 from engine.bars import DAY_NS, Bars
+from engine.coarse import COARSE_BLOCK, coarse_memory
+from engine.controls import cusum_events
 from engine.errors import UsageError
 from engine.features import (
+    BASIC,
+    BESIDE,
     FEATURES,
     STRETCH,
     clear_run,
@@ -20,17 +24,30 @@ from engine.features import (
     feature_lookback,
     feature_matrix,
     feature_memory,
+    feature_needs,
 )
 from engine.indicators import BLOCK, atr, interleave, recursions, window_highest, window_moments
 from engine.indicators.anchored import anchored_pass
+from engine.indicators.events import cusum_pass
+from engine.indicators.fractional import weigh
 from engine.readings import EXTREME_WINDOWS
-from engine.synthetic import random_bars
-from tests.oracles.slow_features import anchored, frame_of, slow_features, slow_macd
+from engine.synthetic import random_bars, random_context
+from tests.oracles.slow_features import (
+    anchored,
+    first_of_block_before,
+    frame_of,
+    slow_cusum,
+    slow_features,
+    slow_macd,
+)
 
 ALL = tuple(FEATURES)
 WARM = 112  # bars until the slowest recursion, ATR 28, speaks
+LONG = 24 * WARM  # and of the longest bars
 HOUR_NS = DAY_NS // 24
 EVERY_FEATURE = pytest.mark.parametrize("feature", FEATURES.values(), ids=ALL)
+THESE = [feature for feature in FEATURES.values() if feature.name[0] != "x"]  # longer bars are in test_coarse.py
+OF_THESE_BARS = pytest.mark.parametrize("feature", THESE, ids=lambda feature: feature.name)
 MARKETS = ("random", "gaps", "nasdaq", "btc")
 
 
@@ -39,13 +56,24 @@ def bars_of_frame(frame, timeframe_ns, sessions=False):
     return Bars(frame.index.to_numpy("datetime64[ns]"), *columns, timeframe_ns, sessions=sessions)
 
 
+def market_of(n, seed=0, gaps=0.0):
+    """Return random bars with something beside them under every name that a feature reads."""
+    return random_context(random_bars(n, seed=seed, gaps=gaps), BESIDE, seed)
+
+
+def warm_up(feature):
+    """Return the bars a feature may be silent at first."""
+    ratio = int(feature.name[1:].split("_")[0]) if feature.name[0] == "x" else 1
+    return max(ratio * WARM + ratio, feature.lookback)
+
+
 @pytest.fixture(scope="module")
 def nasdaq():
     from arch.data import nasdaq
 
     frame = nasdaq.load()
     frame.columns = [name.lower() for name in frame.columns]
-    return bars_of_frame(frame, DAY_NS, sessions=True)
+    return random_context(bars_of_frame(frame, DAY_NS, sessions=True), BESIDE)
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +81,15 @@ def btc(shared_data):
     import pandas as pd
 
     frame = pd.read_parquet(shared_data / "crypto" / "BTCUSDT_1h.parquet")
-    return bars_of_frame(frame.iloc[:9000], HOUR_NS)  # seven outages and the crash of January 2018
+    return random_context(bars_of_frame(frame.iloc[:9000], HOUR_NS), BESIDE)  # seven outages, the crash of January 2018
 
 
 @pytest.fixture(params=MARKETS, scope="module")
 def market(request):
     if request.param == "random":
-        return random_bars(STRETCH + 900, seed=3)
+        return market_of(STRETCH + 900, seed=3)
     if request.param == "gaps":
-        return random_bars(3000, seed=4, gaps=0.02)
+        return market_of(3000, seed=4, gaps=0.02)
     return request.getfixturevalue(request.param)
 
 
@@ -104,13 +132,14 @@ def test_memory_is_enough(feature, market):
 
 @EVERY_FEATURE
 def test_another_future_leaves_the_past_as_it_was(feature):
-    bars, other = random_bars(1500, seed=5), random_bars(1500, seed=6)
+    bars, other = market_of(LONG, seed=5), market_of(LONG, seed=6)
     whole = feature.compute(bars)
-    for t in (1, 130, 777, 1300):
-        columns = (
-            np.r_[getattr(bars, c)[:t], getattr(other, c)[t:]] for c in ("open", "high", "low", "close", "volume")
-        )
-        forked = Bars(bars.open_time, *columns, bars.timeframe_ns)
+    for t in (1, 130, 777, 1300, 2600):
+        columns = {
+            c: np.r_[getattr(bars, c)[:t], getattr(other, c)[t:]] for c in ("open", "high", "low", "close", "volume")
+        }
+        beside = {name: np.r_[bars.context[name][:t], other.context[name][t:]] for name in BESIDE}
+        forked = replace(bars, **columns, context=beside)
         assert same_bits(feature.compute(forked)[:t], whole[:t])
 
 
@@ -121,26 +150,27 @@ def test_the_matrix_is_made_of_the_features_whatever_the_stretch(market):
 
 
 def test_a_feature_is_the_same_alone_and_in_company():
-    bars = random_bars(2 * STRETCH + 10, seed=7)
+    bars = market_of(2 * STRETCH + 10, seed=7)
     matrix = feature_matrix(bars, ALL)
-    for j in (0, 8, 18, 24):
+    for j in (0, 8, 18, 24, 33, 38, 39, 44, 50):
         assert same_bits(feature_matrix(bars, [ALL[j]])[:, 0], matrix[:, j])
 
 
-@EVERY_FEATURE
+@OF_THESE_BARS
 def test_a_memory_too_small_is_noticed(feature):
     bars = random_bars(1600, seed=8)
     recursive = feature.memory >= 2 * BLOCK
-    planted = replace(feature, memory=BLOCK // 4 if recursive else feature.memory - 1)
+    too_small = 58 if feature.name.startswith("cusum") else BLOCK // 4  # the sums agree again at the next events
+    planted = replace(feature, memory=too_small if recursive else feature.memory - 1)
     if feature.name == "volume_z_24":  # only bars without volume need all of it
         bars = with_columns(bars, volume=np.where(np.arange(1600) % 23 < 22, 0.0, bars.volume))
-    if planted.memory:
+    if planted.memory and not feature.needs:
         assert breach(planted, bars, range(500, 1600, 7 if recursive else 1)) is not None
 
 
 @EVERY_FEATURE
 def test_memory_is_declared_and_small(feature):
-    assert 1 <= feature.lookback <= feature.memory <= 2 * BLOCK
+    assert 1 <= feature.lookback <= feature.memory <= coarse_memory(2 * COARSE_BLOCK, 24)
     assert feature.meaning
 
 
@@ -149,13 +179,12 @@ def test_memory_is_declared_and_small(feature):
 
 def with_columns(bars, **columns):
     """Return bars with some columns replaced."""
-    kept = {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
-    return Bars(bars.open_time, **(kept | columns), timeframe_ns=bars.timeframe_ns, sessions=bars.sessions)
+    return replace(bars, **columns)
 
 
 @pytest.mark.parametrize(("price", "volume"), [(1000.0, 1.0), (1.0, 1000.0), (1e-7, 1e9)])
 def test_features_have_no_scale(price, volume):
-    bars = random_bars(1200, seed=9)
+    bars = market_of(LONG + 400, seed=9)
     prices = {name: price * getattr(bars, name) for name in ("open", "high", "low", "close")}
     scaled = with_columns(bars, **prices, volume=volume * bars.volume)
     np.testing.assert_allclose(feature_matrix(scaled, ALL), feature_matrix(bars, ALL), rtol=1e-8, atol=1e-9)
@@ -200,29 +229,30 @@ DEGENERATE = {
 
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_every_value_is_finite_after_warm_up_whatever_the_bars(name):
-    bars = DEGENERATE[name](random_bars(1500, seed=10))
+    bars = DEGENERATE[name](market_of(LONG + 400, seed=10))
     with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
         warnings.simplefilter("error")
         matrix = feature_matrix(bars, ALL)
     assert not np.isinf(matrix).any()
-    bad = ~np.isfinite(matrix[WARM:])
-    assert not bad.any(), [ALL[j] for j in np.flatnonzero(bad.any(axis=0))]
-    assert np.abs(matrix[WARM:]).max() < 1e5
+    for feature, column in zip(FEATURES.values(), matrix.T, strict=True):
+        assert np.isfinite(column[warm_up(feature) :]).all(), feature.name
+        assert np.abs(column[warm_up(feature) :]).max() < 1e5, feature.name
 
 
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_memory_is_enough_on_degenerate_bars(name):
-    bars = DEGENERATE[name](random_bars(1500, seed=10))
+    bars = DEGENERATE[name](market_of(1500, seed=10))
     for feature in FEATURES.values():
         assert breach(feature, bars, (0, 30, 60, 250, 530, 777, 1203, 1499)) is None, feature.name
 
 
 def test_a_market_that_stands_still_says_nothing():
-    matrix = feature_matrix(with_columns(flat(random_bars(300)), volume=np.full(300, 0.1)), ALL)[WARM:]
-    silent = {"rsi_14": 50.0, "log_range": np.log(1e-5)}
-    for name, column in zip(ALL, matrix.T, strict=True):
-        if not FEATURES[name].intraday:
-            assert (column == silent.get(name, 0.0)).all(), name
+    bars = with_columns(flat(market_of(LONG + 100)), volume=np.full(LONG + 100, 0.1))
+    silent = {"rsi_14": 50.0, "x4_rsi_14": 50.0, "x24_rsi_14": 50.0, "log_range": np.log(1e-5)}
+    for feature in FEATURES.values():
+        if not feature.intraday and not feature.needs:
+            column = feature.compute(bars)[warm_up(feature) :]
+            assert (column == silent.get(feature.name, 0.0)).all(), feature.name
 
 
 def test_a_bar_without_volume_counts_as_the_quietest_of_the_last_24():
@@ -252,8 +282,9 @@ def test_time_waves_follow_the_week_from_monday_midnight():
 @pytest.mark.parametrize("name", ["btc", "nasdaq"])
 def test_every_feature_is_what_pandas_says(name, request):
     bars = request.getfixturevalue(name)
-    ours, slow = feature_matrix(bars, ALL), slow_features(frame_of(bars), ALL).to_numpy()
-    for j, feature in enumerate(ALL):
+    names = [name for name in ALL if name in BASIC or name.startswith("ffd")]  # test_coarse.py has longer bars
+    ours, slow = feature_matrix(bars, names), slow_features(frame_of(bars), names).to_numpy()
+    for j, feature in enumerate(names):
         # a block holds 352 daily sessions: the 28-bar ATR then still shares (27/28)**352 = 3e-6 of its past
         np.testing.assert_allclose(ours[1000:, j], slow[1000:, j], rtol=1e-6, atol=1e-6, err_msg=feature)
 
@@ -352,7 +383,7 @@ def test_clear_run_counts_bars_since_the_last_gap(market):
 def test_the_matrix_is_contiguous_and_as_wide_as_asked():
     bars = random_bars(70)
     for n in (0, 1, 70):
-        for names in ((), ALL):
+        for names in ((), tuple(BASIC), tuple(name for name in ALL if not FEATURES[name].needs)):
             matrix = feature_matrix(bars.upto(n), names)
             assert matrix.shape == (n, len(names))
             assert matrix.dtype == np.float64
@@ -367,7 +398,8 @@ def test_an_unknown_feature_is_refused_with_the_nearest_known():
 
 def test_memory_and_lookback_of_a_list_are_the_largest():
     assert (feature_memory(["ret_1", "vol_24"]), feature_lookback(["ret_1", "vol_24"])) == (25, 25)
-    assert (feature_memory(ALL), feature_lookback(ALL)) == (2 * BLOCK, 100)
+    assert (feature_memory(BASIC), feature_lookback(BASIC)) == (2 * BLOCK, 100)
+    assert (feature_memory(["cusum_event", "ffd_40"]), feature_lookback(["cusum_event", "ffd_40"])) == (1536, 256)
     assert (feature_memory([]), feature_lookback([])) == (1, 1)
 
 
@@ -375,6 +407,7 @@ def test_default_features_are_two_dozen_and_know_the_week_only_below_a_day():
     hourly, daily = default_features(HOUR_NS, sessions=False), default_features(DAY_NS, sessions=True)
     assert set(hourly) - set(daily) == {"hour_sin", "hour_cos", "week_sin", "week_cos"}
     assert 24 <= len(daily) < len(hourly) <= 28
+    assert set(hourly) < BASIC
     assert feature_matrix(random_bars(5), hourly).shape == (5, len(hourly))
 
 
@@ -391,10 +424,55 @@ def test_each_feature_is_described_in_one_line():
 
 
 def test_each_kernel_is_compiled_once():
-    feature_matrix(random_bars(50), ALL)
+    feature_matrix(market_of(50), ALL)
     atr(random_bars(50)[3:])
-    assert [len(kernel.signatures) for kernel in (anchored_pass, window_moments, interleave)] == [1, 1, 1]
+    kernels = (anchored_pass, window_moments, interleave, cusum_pass, weigh)
+    assert [len(kernel.signatures) for kernel in kernels] == [1] * 5
 
 
 def test_windows_of_extremes_reach_as_far_as_declared():
     assert {FEATURES[f"high_dist_{k}"].lookback for k in EXTREME_WINDOWS} == set(EXTREME_WINDOWS)
+
+
+# --- events --------------------------------------------------------------------------------------------
+
+
+def test_events_are_the_filters_of_the_no_model_control(market):
+    """Anchored sums begin elsewhere; they agree as soon as both have fired."""
+    unit = atr(market)
+    endless, ours = cusum_events(market, unit), FEATURES["cusum_event"].compute(market)
+    known = np.isfinite(ours)
+    np.testing.assert_array_equal(known, np.isfinite(unit))
+    assert np.mean(ours[known] == endless[known]) > 0.99
+    first = market.slots // BLOCK < market.slots[0] // BLOCK + 2
+    np.testing.assert_array_equal(ours[first & known], endless[first & known])
+
+
+def test_events_are_the_plain_filter_begun_at_the_block_before(market):
+    unit, moves = 3.0 * atr(market) / market.close, np.r_[np.nan, np.diff(np.log(market.close))]
+    events, echo = FEATURES["cusum_event"].compute(market), FEATURES["cusum_echo"].compute(market)
+    for t in rows_of(market, 30, seed=3):
+        first = first_of_block_before(market, t)
+        fired = slow_cusum(moves[first : t + 1], unit[first : t + 1])
+        last, age = fired[-1] if fired else (0, t - first)
+        if np.isfinite(unit[t]):
+            assert (events[t], echo[t]) == (last if age == 0 else 0, last / (1 + age))
+
+
+# --- what is known beside the bars ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_feature_of_what_is_beside_the_bars_reads_it_and_nothing_else(name):
+    bars = market_of(50, seed=3)
+    assert same_bits(feature_matrix(bars, [name])[:, 0], bars.context[name])
+    assert FEATURES[name].memory == 1
+
+
+def test_bars_without_what_a_feature_reads_beside_them_are_refused():
+    said = "the bars of RANDOM-0 carry no vix_level, ofi beside them; import the series"
+    with pytest.raises(UsageError, match=said):
+        feature_matrix(random_bars(5), ["rsi_14", "vix_level", "ofi"])
+    with pytest.raises(UsageError, match="carry no ofi"):
+        FEATURES["ofi"].compute(random_bars(5))
+    assert feature_needs(["ofi", "rsi_14", "ofi"]) == ("ofi",)

@@ -152,9 +152,9 @@ def anchored_pass(
         out[5, i] = current.signal if seen >= WARM_UP * SLOW.period else np.nan
 
 
-def recursions(bars: Bars) -> Recursions:
-    """Return the anchored recursive indicators of bars, all in one pass."""
-    return _anchored(bars, RANGES)
+def recursions(bars: Bars, block: int = BLOCK) -> Recursions:
+    """Return the anchored recursive indicators of bars, all in one pass, from blocks of some slots."""
+    return _anchored(bars, RANGES, block)
 
 
 def atr(bars: Bars, period: int = 14) -> Floats:
@@ -195,7 +195,7 @@ def atr(bars: Bars, period: int = 14) -> Floats:
     return _anchored(bars, (wilder(period), wilder(period), wilder(period))).atr
 
 
-def _anchored(bars: Bars, ranges: Ranges) -> Recursions:
+def _anchored(bars: Bars, ranges: Ranges, block: int = BLOCK) -> Recursions:
     out: Floats = np.empty((len(Recursions._fields), len(bars)))
-    anchored_pass(bars.slots // BLOCK, frozen(bars.high), frozen(bars.low), frozen(bars.close), ranges, out)
+    anchored_pass(bars.slots // block, frozen(bars.high), frozen(bars.low), frozen(bars.close), ranges, out)
     return Recursions(*out)

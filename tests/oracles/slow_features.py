@@ -46,6 +46,7 @@ def slow_features(frame, names):
         "upper_wick": lambda: (h - np.maximum(o, c)) / atr[14],
         "lower_wick": lambda: (np.minimum(o, c) - low) / atr[14],
         "log_range": lambda: np.log(span.clip(lower=1e-5)),
+        **{f"ffd_{k}": lambda k=k: slow_ffd(np.log(c), k / 100, 256) for k in (20, 30, 40, 50)},
         "hour_sin": lambda: np.sin(hour),
         "hour_cos": lambda: np.cos(hour),
         "week_sin": lambda: np.sin(week),
@@ -54,12 +55,40 @@ def slow_features(frame, names):
     return pd.DataFrame({name: ways[name]() for name in names}, index=index)
 
 
-def anchored(bars, t, block, indicator):
-    """Return what an endless indicator says at t when begun at the first bar of the block before t's."""
+def slow_ffd(x, d, width):
+    """Return log prices differenced d times, the oldest of each window standing for all before it."""
+    weights = [1.0]
+    for k in range(1, width):
+        weights.append(-weights[-1] * (d - k + 1) / k)
+    weights[-1] -= sum(weights)
+    return x.rolling(width).apply(lambda part: np.dot(weights, part[::-1]), raw=True)
+
+
+def slow_cusum(moves, thresholds):
+    """Return the last event of the filter as [(side, bars since)], or [] where there was none."""
+    up = down = 0.0
+    fired = []
+    for i, (move, threshold) in enumerate(zip(moves, thresholds, strict=True)):
+        if np.isnan(move) or np.isnan(threshold):
+            continue
+        up, down = max(0.0, up + move), min(0.0, down + move)
+        if up > threshold:
+            up, fired = 0.0, [(1, len(moves) - 1 - i)]
+        elif down < -threshold:
+            down, fired = 0.0, [(-1, len(moves) - 1 - i)]
+    return fired
+
+
+def first_of_block_before(bars, t, block=512):
+    """Return the row at which what is read at t was begun: the first of the last block before t's that has bars."""
     blocks = bars.slots[: t + 1] // block
     earlier = blocks[blocks < blocks[t]]
-    first = np.searchsorted(blocks, earlier[-1]) if len(earlier) else 0
-    part = slice(first, t + 1)
+    return int(np.searchsorted(blocks, earlier[-1])) if len(earlier) else 0
+
+
+def anchored(bars, t, block, indicator):
+    """Return what an endless indicator says at t when begun at the first bar of the block before t's."""
+    part = slice(first_of_block_before(bars, t, block), t + 1)
     return indicator(bars.high[part], bars.low[part], bars.close[part])[-1]
 
 
