@@ -53,6 +53,9 @@ def compare(
     unseal: ask.Unseal = None,
     cards: Annotated[bool, typer.Option("--cards", help="Print the report card of every profile too.")] = False,
     out: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("reports/compare.html"),
+    backend: ask.BackendName = None,
+    address: ask.ClusterAddress = None,
+    workers: ask.WorkerCount = 0,
     as_json: ask.AsJson = False,
     ledger: ask.LedgerFile = None,
     data: ask.DataFolder = ask.DATA,
@@ -63,7 +66,8 @@ def compare(
     if not as_json:
         writable(out)
     costs = (fee, maker_fee, slippage, exposure)
-    judged, curves = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data)
+    crew = (backend, address, workers)
+    judged, curves = _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, crew=crew)
     if as_json:
         from engine.card.record import as_dict
         from engine.jsons import dumps
@@ -153,11 +157,12 @@ def explain(
     print_explained(explain_bundle(bundle, profile, bars, data, zone, look, (at, trade, vetoes)), as_json)
 
 
-def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, kinds=("profile",)):  # type: ignore[no-untyped-def]
+def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, kinds=("profile",), crew=(None, None, 0)):  # type: ignore[no-untyped-def]
     """The road that compare and backtest share: from options to a judged comparison, and the blocks of its page."""
     from engine.kernel_cache import uncompiled
     from engine.report.paths import writable
     from live.clock import stamp
+    from live.workers import hired
     from models.bundle import load_bundle
     from models.cache import cache_in
     from strategies.ledgered import judge_ledgered, record_look
@@ -171,7 +176,8 @@ def _judged(bundle, bars, zone, confidence, costs, unseal, ledger, data, kinds=(
         typer.echo("compiling kernels once, about 20 s", err=True)
     comparison = compare_bundle(opened, market, zone, confidence, named_terms(*costs), unseal)
     record_look(book, opened, zone, unseal, stamp())
-    judged = judge_ledgered(comparison, book, stamp(), kinds=kinds)
+    with hired(*crew) as workers:
+        judged = judge_ledgered(comparison, book, stamp(), kinds=kinds, workers=workers)
     return judged, lambda: threshold_curves(opened, market, comparison.rules, confidence)
 
 
@@ -183,18 +189,23 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the bundle; models/bundles/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the finished folds of this run.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a bundle that was released.")] = False,
+    backend: ask.BackendName = None,
+    address: ask.ClusterAddress = None,
+    workers: ask.WorkerCount = 0,
     ledger: ask.LedgerFile = None,
     data: ask.DataFolder = ask.DATA,
 ) -> None:
     """Train, calibrate, audit and bundle a model, with every loss beside what no skill would lose."""
     from engine.report.paths import writable
     from live.clock import stamp
+    from live.workers import hired
     from models.bundle import load_bundle
     from research.road import train_bundle
     from strategies.ledgered import record_training
 
     book = writable(data / "trials.db" if ledger is None else ledger)
-    folder = train_bundle(name, bars, config, out, (resume, replace), data)
+    with hired(backend, address, workers) as shared:
+        folder = train_bundle(name, bars, config, out, (resume, replace), data, shared)
     record_training(book, load_bundle(folder), stamp())
 
 

@@ -11,6 +11,7 @@ from engine.errors import ModelMismatch, UsageError
 from engine.history.embedded import EMBEDDED
 from engine.history.find import find_bars
 from engine.report.paths import writable
+from engine.workers import Workers
 from models.bundle import BUNDLES
 from models.folder import read_manifest
 from models.manifest import MANIFEST
@@ -20,8 +21,14 @@ RUNS = Path("runs")
 GENERIC = "default"
 
 
-def train_bundle(
-    name: str, bars: str | None, config: str | None, out: Path | None, again: tuple[bool, bool], data_root: Path
+def train_bundle(  # noqa: PLR0913 - workers change how fast, not what
+    name: str,
+    bars: str | None,
+    config: str | None,
+    out: Path | None,
+    again: tuple[bool, bool],
+    data_root: Path,
+    workers: Workers | None = None,
 ) -> Path:
     """Train a bundle by name, return its folder, and print where it lies and what its losses are worth.
 
@@ -39,6 +46,8 @@ def train_bundle(
         Whether to continue from the finished parts of the same run, and whether a released bundle may be replaced.
     data_root : Path
         Folder of the stored series.
+    workers : Workers, optional
+        Processes that share the folds of the walk-forward.
 
     Raises
     ------
@@ -55,7 +64,7 @@ def train_bundle(
     from research.training_report import show_report
 
     with progress_bar() as progress:
-        train(chosen, markets, folder, resume, RUNS / name, progress)
+        train(chosen, markets, folder, resume, RUNS / name, progress, workers)
     screen = console()
     show_report(RUNS / name, screen)
     told = name if out is None else out
