@@ -11,11 +11,12 @@ from engine.errors import unknown
 
 
 class Experiment(NamedTuple):
-    """A module here, and about how many seconds its full and its quick form take on one core."""
+    """A module here, about how many seconds its full and its quick form take, and whether it needs further series."""
 
     module: str
     full_s: float
     quick_s: float
+    extra: bool = False
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -30,11 +31,12 @@ EXPERIMENTS: dict[str, Experiment] = {
     "A9": Experiment("auditor_skill", 40, 8),
     "A10": Experiment("noise_importance", 200, 10),
     "A11": Experiment("depth_and_nans", 900, 45),
-    "A12": Experiment("macro_news", 120, 20),
+    "A12": Experiment("macro_news", 120, 20, True),
     "A13": Experiment("contrastive_probe", 1800, 45),
     "A14": Experiment("fractional_memory", 120, 20),
     "A15": Experiment("agents_offset", 60, 15),
     "A16": Experiment("power_before_live", 60, 10),
+    "A17": Experiment("streaming_or_windowed", 1500, 30),
 }
 
 
