@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -169,7 +168,7 @@ class AccountBook:
         return self._peak[1]
 
 
-def account_lock(exchange: str, mode: str, fingerprint: str) -> Lock:
+def account_lock(folder: Path, exchange: str, mode: str, fingerprint: str) -> Lock:
     """Return the lock that one bot of an account holds on this machine, wherever its ledgers are.
 
     Raises
@@ -178,4 +177,4 @@ def account_lock(exchange: str, mode: str, fingerprint: str) -> Lock:
         If another bot trades that account.
     """
     name = f"{exchange}-{mode}-{fingerprint}"
-    return Lock(Path(tempfile.gettempdir()) / f"tradsys-{name}", f"account {name}", "stop that bot first")
+    return Lock(folder / f"tradsys-{name}", f"account {name}", "stop that bot first")

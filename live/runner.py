@@ -128,13 +128,14 @@ class Runner:
             self.time.clock.sleep(self.pause())
         return 0
 
+    def due_in(self) -> float:
+        """Return how long nothing is due at any desk, in seconds; not above 0 if something is."""
+        due = [max(desk.next_due, self._wait_until.get(desk.symbol, 0)) for desk in self.desks if not desk.failed]
+        return (min(due, default=0) - self.time.now()) / SECOND_NS
+
     def pause(self) -> float:
-        """Return how long nothing is due, in seconds."""
-        now = self.time.now()
-        due = [max(desk.next_due, self._wait_until.get(desk.symbol, 0)) for desk in self.desks if not desk.failed] or [
-            now
-        ]
-        wait = (min(due) - now) / SECOND_NS
+        """Return how long to sleep, in seconds."""
+        wait = self.due_in()
         return min(wait, LOOP_S) if wait > 0 else CLOSING_S
 
     def turn(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -53,11 +54,14 @@ class Surroundings(NamedTuple):
         The machine's clock.
     tell : callable
         Told symbol, kind and message of what a person should know.
+    locks : Path
+        Where all bots of this machine look whether an account is taken.
     """
 
     broker: Broker
     clock: Clock
     tell: Tell
+    locks: Path = Path(tempfile.gettempdir())
 
 
 @contextmanager
@@ -74,7 +78,9 @@ def opened(settings: Settings, outside: Surroundings) -> Iterator[Runner]:
     broker, folder, paper = outside.broker, settings.folder, settings.mode == "paper"
     with ExitStack() as stack:
         if not paper:
-            stack.enter_context(closing(account_lock(settings.exchange, settings.mode, settings.keys.fingerprint)))
+            stack.enter_context(
+                closing(account_lock(outside.locks, settings.exchange, settings.mode, settings.keys.fingerprint))
+            )
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(closing(Lock(folder / "account.db")))
         time = ExchangeTime(broker, outside.clock)
