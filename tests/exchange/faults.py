@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-BEFORE, AFTER = ("hang", "reset"), ("hang_after", "reset_after")
-KINDS = (*BEFORE, *AFTER, "status", "status_after", "twice", "stale", "cut_short")
+BEFORE, AFTER = ("hang", "reset", "timeout", "late"), ("hang_after", "reset_after", "timeout_after")
+KINDS = (*BEFORE, *AFTER, "status", "status_after", "twice", "repeat", "stale", "cut_short")
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Fault:
     code: int = 0
     message: str = ""
     retry_after: int | None = None
+    delay_ms: int = 2000
     seen: int = 0
 
 
@@ -40,9 +41,12 @@ class Faults:
         ----------
         kind : str
             ``hang`` (no answer, nothing done), ``hang_after`` (done, no answer), ``reset``, ``reset_after``
-            (the connection is reset before or after it is done), ``status`` (an error, nothing done),
-            ``status_after`` (an error, though it was done), ``twice`` (a request arrives two times),
-            ``stale`` (an answer from before the last order or cancel), ``cut_short`` (half an answer).
+            (the connection is reset before or after it is done), ``timeout``, ``timeout_after`` (the same, and for
+            the client of `tests.exchange.wire` its patience passes on the exchange's clock, not on the wall),
+            ``late`` (the connection is reset, and the request arrives ``delay_ms`` later), ``status`` (an error,
+            nothing done), ``status_after`` (an error, though it was done), ``twice`` (a request arrives two times),
+            ``repeat`` (rows of a list are there twice), ``stale`` (an answer from before the last order or cancel,
+            if that was less than ``delay_ms`` ago), ``cut_short`` (half an answer).
         on : str
             Regular expression searched in ``"METHOD /path"``; empty: any request.
         nth, times : int

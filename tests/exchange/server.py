@@ -87,7 +87,7 @@ class Server:
         kind = fault.kind if fault else ""
         if kind.startswith("hang"):
             await asyncio.wait([asyncio.ensure_future(self._closing.wait())], timeout=LONGEST_HANG_S)
-        if kind.startswith(("hang", "reset")):
+        if kind in (*BEFORE, *AFTER):
             return _reset(request)
         headers = self._headers(status, fault)
         text = json.dumps(answer)
@@ -103,8 +103,13 @@ class Server:
         status, answer = 0, None
         if kind not in (*BEFORE, "status"):
             for _ in range(2 if kind == "twice" else 1):
-                done = self._do(request, params, payload, stale=kind == "stale")
+                done = self._do(request, params, payload, fault if fault and kind == "stale" else None)
                 status, answer = (status, answer) if status == 200 else done
+        if fault and kind == "late":
+            arrives = exchange.now + fault.delay_ms
+            exchange.pending.append((arrives, lambda: self._do(request, params, payload, None)))
+        if kind == "repeat" and isinstance(answer, list):
+            answer = [row for row in answer for _ in range(2)]
         if fault and kind.startswith("status"):
             status, answer = fault.status, {"code": fault.code or -1000, "msg": fault.message or "An unknown error."}
         if kind in (*BEFORE, *AFTER):
@@ -112,12 +117,14 @@ class Server:
         exchange.requests.append((request.method, request.path, params, status))
         return status, answer
 
-    def _do(self, request: web.Request, params: dict[str, str], payload: str, stale: bool) -> tuple[int, Any]:
+    def _do(self, request: web.Request, params: dict[str, str], payload: str, stale: Fault | None) -> tuple[int, Any]:
         exchange, route = self.exchange, (request.method, request.path)
         handler = OPEN_TO_ALL.get(route) or SIGNED.get(route)
         if handler is None:
             return 404, {"code": -5000, "msg": f"Path {request.path}, Method {request.method} is invalid"}
-        spot, perp = exchange.before if stale and exchange.before else (exchange.spot, exchange.perp)
+        spot, perp = exchange.spot, exchange.perp
+        if stale and exchange.before and exchange.now - exchange.before_at < stale.delay_ms:
+            spot, perp = exchange.before
         try:
             if route in SIGNED:
                 authorise(exchange, payload, request.headers.get("X-MBX-APIKEY"), params)

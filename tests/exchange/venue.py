@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,8 @@ class Exchange:
         self.requests: list[tuple[str, str, dict[str, str], int]] = []  # method, path, parameters, status answered
         self.listeners: list[Any] = []
         self.before: tuple[SpotDesk, PerpDesk] | None = None  # as it was before the last order or cancel
+        self.before_at = 0
+        self.pending: list[tuple[int, Callable[[], Any]]] = []  # requests that are still on their way
         self.url = ""
         self._ids = 1000
 
@@ -77,13 +81,20 @@ class Exchange:
         with self.lock:
             if until < self.now:
                 raise ValueError(f"the clock only goes forward: {until} is before {self.now}")
-            while step := self._next(until):
-                desk, market = step
-                self.now = max(market.due(), self.now)
-                price, jump = market.next_price()
-                self._fund(market, price if jump else market.price)
-                desk.move(market, price, jump)
-            self.now = until
+            while late := min((each for each in self.pending if each[0] <= until), key=itemgetter(0), default=None):
+                self.pending.remove(late)
+                self._walk(late[0])
+                late[1]()
+            self._walk(until)
+
+    def _walk(self, until: int) -> None:
+        while step := self._next(until):
+            desk, market = step
+            self.now = max(market.due(), self.now)
+            price, jump = market.next_price()
+            self._fund(market, price if jump else market.price)
+            desk.move(market, price, jump)
+        self.now = max(until, self.now)
 
     def advance(self, ms: int) -> None:
         """Move the clock by some milliseconds."""
@@ -119,7 +130,7 @@ class Exchange:
         """Keep the accounts as they are, for a stale answer."""
         if any(fault.kind == "stale" for fault in self.faults.planned):
             memo: dict[int, Any] = {id(self): self}
-            self.before = copy.deepcopy((self.spot, self.perp), memo)
+            self.before, self.before_at = copy.deepcopy((self.spot, self.perp), memo), self.now
 
     def tell(self, desk: Desk, order: Order, kind: str, trade: Trade | None = None) -> None:
         """Let user streams know: kind is NEW, TRADE, CANCELED, EXPIRED, REJECTED or FINISHED."""

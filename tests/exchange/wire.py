@@ -31,7 +31,14 @@ class Loopback(HTTPAdapter):
         if self.cut:
             self.cut(number, name, "before")
         request.url = self.exchange.url + parts.path + (f"?{parts.query}" if parts.query else "")
-        answer = super().send(request, *args, **kwargs)
+        try:
+            answer = super().send(request, *args, **kwargs)
+        except requests.ConnectionError:
+            kind, _ = (self.exchange.faults.struck or [("", "")])[-1]
+            if not kind.startswith("timeout"):
+                raise
+            self.exchange.advance(int(kwargs.get("timeout", 10) * 1000))
+            raise requests.ReadTimeout("Read timed out") from None
         if self.cut:
             self.cut(number, name, "after")
         return answer
