@@ -208,6 +208,7 @@ class Desk:
             now=self.office.now(),
             closed=self._closed(),
             opened=self._opened(),
+            last_fill=journal.last_fill,
         )
         manner = self.office.manner._replace(barred=self._barred(hand, want, quote), slippage=self.rules.slippage)
         return plan(want, view, manner, hand.terms)

@@ -45,6 +45,8 @@ class View(NamedTuple):
         Our clock, and the close of the bar decided on.
     opened : float or None
         Open of the bar that began there, once something was traded in it.
+    last_fill : int
+        When something of ours was filled last.
     """
 
     bot: str
@@ -55,6 +57,7 @@ class View(NamedTuple):
     now: int
     closed: int
     opened: float | None = None
+    last_fill: int = 0
 
 
 class Manner(NamedTuple):
@@ -210,7 +213,7 @@ def _protect(want: Wanted, view: View, mine: list[Sent], held: float, terms: Mar
     exits = [order for order in mine if order.purpose in (TARGET, STOP) and order.standing]
     if not held:
         done = [Cancel(order.client_id) for order in exits]
-        ended = any(order.filled for order in mine if order.purpose != ENTRY)
+        ended = view.last_fill < view.closed and any(order.filled for order in mine if order.purpose != ENTRY)
         return list(done) or ([Note(kinds.DIFFERENCE, "ended before the simulation", want.wish_time)] if ended else [])
     levels = rounded_barriers(want, terms.tick) if math.isfinite(want.target) else None
     refused = sum(order.purpose == STOP and order.status == REJECTED for order in mine)
