@@ -19,7 +19,8 @@ CALIBRATION_COLUMNS = ("slope", "intercept", "ECE", "null 95 %")
 NOTES = (
     "loss is binary cross-entropy in nats; no skill is the best constant, known only in hindsight;"
     " skill = 1 - loss / no skill, with the standard error of a block bootstrap.",
-    "n_eff counts labels that share no bar; every interval is as wide as n_eff makes it.",
+    "n_eff counts labels that share no bar, also where several markets are judged together: what happens to all of them"
+    " at one time counts once. Every interval is as wide as n_eff makes it.",
     "slope and intercept are of the truth on the forecast's logit: 1 and 0 when calibrated. An ECE means something only"
     " above its null, which a perfect forecast of n_eff rows exceeds in 5 % of cases.",
     "The candidates are judged calibrated by the inner validation; what ships is calibrated on the validation zone.",

@@ -93,7 +93,7 @@ def run_fold(study: Study, fold: Fold, kind: str, tick: Tick) -> tuple[Forecast,
     until = fold.test.stop
     belief = regime.belief(study.bars[:until], study.regime_features[:until])[rows]
     forecast = Forecast(fold.number, fold.fence, rows, p_up, table.rank_of_lean(p_up, lean), lean, belief)
-    notes |= {"calibration": line._asdict(), "regime": regime_notes["table"], "training_rows": len(fold.train)}
+    notes |= {"calibration": line._asdict(), "regime": regime_notes["table"], "training_rows": len(split.train)}
     return forecast, notes
 
 
