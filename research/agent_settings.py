@@ -155,6 +155,12 @@ def agent_rules(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
         ("supcon.seeds", 1 <= s.seeds <= 20, "in 1..20", s.seeds),
         ("ensemble.members", members, f"two or more of {MEMBERS}, each once", e.members),
         ("ensemble.weighing", e.weighing in ("pooled", "stacked"), "pooled or stacked", e.weighing),
+        (
+            "ensemble",
+            "ensemble" not in config.candidates or not config.pool,
+            "of one market, without a pool",
+            config.pool,
+        ),
         ("ensemble.folds", 2 <= e.folds <= 20, "in 2..20", e.folds),
         ("compute.device", c.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto", c.device),
         ("compute.workers", 0 <= c.workers <= 64, "in 0..64", c.workers),

@@ -51,6 +51,12 @@ def to_onnx(model: Model, line: Line, window: int, features: int) -> bytes:
     """
     if isinstance(model, Neural):
         proto = _neural_graph(model, line, window, features)
+    elif model.kind == "ensemble":
+        from research.ensemble import EnsembleModel
+        from research.export_ensemble import ensemble_graph
+
+        assert isinstance(model, EnsembleModel)
+        proto = ensemble_graph(model, line, window, features)
     else:
         assert isinstance(model, LinearModel | TreeModel)
         made = _linear_nodes(model, window) if isinstance(model, LinearModel) else _tree_nodes(model, window, features)
