@@ -209,6 +209,13 @@ LEARNING = (
         ("tests/test_research_splits.py::test_time_runs_from_training_over_inner_validation_to_the_fold",),
     ),
     Planted(
+        "a pool's other markets teach what was still to come at home",
+        "research/study.py",
+        " & (self.place[self.examples.end[there]] <= last)",
+        "",
+        ("tests/test_research_pooled.py::test_no_market_teaches_what_was_not_over_when_the_later_rows_began",),
+    ),
+    Planted(
         "the scaler has seen every bar",
         "research/fit_logistic.py",
         "    mean, deviation = moments(examples.lagged(split.train, (0,)))\n",
