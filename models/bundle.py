@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.bars import Bars, parse_timeframe
 from engine.errors import ModelMismatch, UsageError, unknown
-from engine.features import FEATURES
+from engine.features import FEATURES, feature_needs
 from engine.rules import Rules
 from engine.signals import Evidence
 from models.auditor import Auditor, feature_inputs
@@ -151,7 +151,7 @@ class Bundle:
         return ConfidenceTable(np.array(levels, np.float64)).rank(p_up)
 
     def check_market(self, bars: Bars) -> None:
-        """Refuse bars of another timeframe, or of a market that closes where the bundle's never does."""
+        """Refuse bars of another timeframe or kind of market, or without what features read beside them."""
         market = self.manifest.market
         if bars.timeframe_ns != parse_timeframe(market.timeframe):
             raise UsageError(
@@ -163,6 +163,12 @@ class Bundle:
             raise UsageError(
                 f"bundle {self.manifest.name} was trained on {kind} (sessions={market.sessions}), {bars.symbol} has"
                 f" sessions={bars.sessions}; read the bars with sessions={market.sessions} or take another bundle"
+            )
+        if absent := [name for name in feature_needs(self.feature_names) if name not in bars.context]:
+            raise UsageError(
+                f"bundle {self.manifest.name} reads {', '.join(absent)} beside its bars, which nobody joined to those"
+                f" of {bars.symbol}; name them as a stored series or a file, or join it with"
+                " engine.history.context.with_context"
             )
 
 

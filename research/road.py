@@ -8,6 +8,8 @@ from pathlib import Path
 
 from engine.bars import Bars
 from engine.errors import ModelMismatch, UsageError
+from engine.features import feature_needs
+from engine.history.context import with_context
 from engine.history.embedded import EMBEDDED
 from engine.history.find import find_bars
 from engine.report.paths import writable
@@ -57,7 +59,7 @@ def train_bundle(  # noqa: PLR0913 - workers change how fast, not what
     resume, replaces = again
     folder = _free(BUNDLES / name if out is None else out, replaces)
     chosen = named_config(name, config)
-    markets = named_markets(name, bars, chosen.pool, data_root)
+    markets = named_markets(name, bars, chosen, data_root)
     from engine.report.terminal import console
     from research.progress import progress_bar
     from research.train import train
@@ -91,10 +93,13 @@ def named_config(name: str, config: str | None) -> TrainConfig:
     return replace(load_config(config or (name if own else GENERIC)), name=name)
 
 
-def named_markets(name: str, bars: str | None, pool: tuple[str, ...], data_root: Path) -> list[Bars]:
-    """Return the home market and, after it, the others of the pool."""
+def named_markets(name: str, bars: str | None, config: TrainConfig, data_root: Path) -> list[Bars]:
+    """Return the home market and, after it, the others of the pool, with what the features read beside them."""
     if bars is None and name not in EMBEDDED:
         raise UsageError(f"name the bars to train {name} on: --bars FILE or a stored series (tradsys data list)")
-    home = find_bars(name if bars is None else bars, data_root)
-    named = [find_bars(one, data_root) for one in pool]
+    needs = feature_needs((*config.features, *config.regime.features))
+    home, *named = (
+        with_context(find_bars(one, data_root), needs, data_root)
+        for one in (name if bars is None else bars, *config.pool)
+    )
     return [home, *(one for one in named if one.fingerprint() != home.fingerprint())]

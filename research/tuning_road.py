@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +36,7 @@ def tune_named(wish: Wish, as_json: bool, ledger: Path | None, data_root: Path) 
     """
     config = named_config(wish.name, wish.config)
     kinds = searched(config, wish.kinds)
-    market = named_markets(wish.name, wish.bars, (), data_root)[0]
+    market = named_markets(wish.name, wish.bars, replace(config, pool=()), data_root)[0]
     folder = Path("runs") / "tune" / wish.name
     folder.mkdir(parents=True, exist_ok=True)
     from research.progress import progress_bar

@@ -13,6 +13,7 @@ from engine.bars import Bars, format_time
 from engine.compare import CONTROL, GRID, PROFILE, Comparison, compare_strategies
 from engine.controls import wishing
 from engine.errors import DataError, UsageError, unknown
+from engine.features import feature_needs
 from engine.signals import Evidence, Signals, Strategy, Verdicts
 from engine.zones import ZONES
 
@@ -139,7 +140,19 @@ def lineup(bundle: Bundle, mode: str) -> list[tuple[str, Strategy]]:
 
 
 def find_market(bundle: Bundle, what: str | None, data_root: Path) -> Bars:
-    """Return the bars named, or those of the bundle's own market where they are at hand."""
+    """Return the bars named, or those of the bundle's own market, with what its features read beside them.
+
+    Raises
+    ------
+    UsageError
+        If bars, or a series to be joined to them, are not at hand.
+    """
+    from engine.history.context import with_context
+
+    return with_context(_market(bundle, what, data_root), feature_needs(bundle.feature_names), data_root)
+
+
+def _market(bundle: Bundle, what: str | None, data_root: Path) -> Bars:
     from engine.history.embedded import EMBEDDED
     from engine.history.find import find_bars
 
