@@ -268,25 +268,22 @@ def _first_row(settings: Settings, bars: Bars) -> int:
     return bars.since(wanted)
 
 
-def run_live(what: str | None, env_file: Path | None, data_root: Path) -> None:
-    """Run ``tradsys live``: replay named bars with progress on a terminal, then print the report.
+def run_live(what: str, settings: Settings, data_root: Path) -> None:
+    """Replay named bars with progress on a terminal, then print the report.
 
     Raises
     ------
-    UsageError
-        If no recorded bars are named.
     SettingsError
         If they are sealed; further see `replay`.
     DataError
         If the backtest does not agree with what the bot did.
     """
-    from engine.history.find import find_bars
+    from models.bundle import load_bundle
+    from strategies.workbench import find_market
 
-    settings = read_settings(env_file)
-    if what is None:
-        raise UsageError("name recorded bars with --replay, such as nasdaq-1d; other modes are not available yet")
     shown, plain = sys.stderr.isatty(), Plain(sys.stderr.write)
-    report = _shown(settings, find_bars(what, data_root), _show if shown else lambda pace: plain(f"{pace}\n"))
+    bars = find_market(load_bundle(settings.bundle), what, data_root)
+    report = _shown(settings, bars, _show if shown else lambda pace: plain(f"{pace}\n"))
     sys.stderr.write("\r\033[K" if shown else "")
     sys.stdout.write(f"{report}\n")
     if not report.agrees:

@@ -23,6 +23,7 @@ def live(
     """Run the bot that STRATEGY_PROFILE and the rest of .env describe."""
     if context.invoked_subcommand is not None:
         return
-    from live.replay import run_live
+    from live.door import run
 
-    run_live(replay, env, data)
+    if code := run(replay, env, data):
+        raise typer.Exit(code)
