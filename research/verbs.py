@@ -42,7 +42,7 @@ def experiment(  # noqa: PLR0913 - an option is an argument
     everything: Annotated[bool, typer.Option("--all", help="All of them; finished ones are kept.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A small form: fewer bars, seeds and draws.")] = False,
     bars: Annotated[str, typer.Option(help="Hourly bars: a stored series or a file.")] = "BTCUSDT-1h",
-    macro: Annotated[Path | None, typer.Option(help="Folder of daily macro series, for A12.")] = None,
+    extra: Annotated[Path | None, typer.Option(help="Folder of further series: macro/ for A12.")] = None,
     again: Annotated[bool, typer.Option("--again", help="With --all: run finished ones, too.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of findings; runs/experiments by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")] = False,
@@ -52,7 +52,7 @@ def experiment(  # noqa: PLR0913 - an option is an argument
     """Test a claim: one table, one sentence: confirmed, refuted, or not decidable at n."""
     from research.experiments.conduct import Asked, run_named
 
-    run_named(names or [], Asked(bars, macro, quick, again, out, ledger, data), everything, as_json)
+    run_named(names or [], Asked(bars, extra, quick, again, out, ledger, data), everything, as_json)
 
 
 @research_app.command(epilog="Example: tradsys leaderboard --results runs/experiments/full --out runs/LEADERBOARD.md")
@@ -64,3 +64,17 @@ def leaderboard(
     from research.experiments.show import write_leaderboard
 
     typer.echo(f"leaderboard: {write_leaderboard(results, out)}")
+
+
+@research_app.command(epilog="Example: tradsys volatility BTCUSDT-1h --out runs/volatility.onnx")
+def volatility(
+    bars: Annotated[str, typer.Argument(help="Embedded or stored series, or a file of bars.")],
+    ahead: Annotated[int | None, typer.Option(min=2, max=2000, help="Bars foreseen; a day by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the agent's graph here, fitted on development.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")] = False,
+    data: Annotated[Path, typer.Option(help="Folder of the stored series.")] = DATA,
+) -> None:
+    """Race the volatility agent against HAR and EWMA on a walk-forward, by QLIKE."""
+    from research.volatility_road import show_volatility
+
+    show_volatility(bars, ahead, out, as_json, data)

@@ -1,0 +1,88 @@
+"""``tradsys volatility``: whether a market's volatility is foreseen better than by its own past averages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from engine.bars import Bars
+from engine.history.atomic import write_whole
+from engine.history.find import find_bars
+from engine.jsons import dumps
+from engine.report.paths import writable
+from engine.zones import make_zones
+from models.volatility import volatility_inputs, volatility_memory
+from research.progress import progress_bar
+from research.volatility import (
+    EVERYTHING,
+    Race,
+    VolatilityModel,
+    bars_of_a_day,
+    fit_volatility,
+    race,
+    realised_ahead,
+    volatility_graph,
+)
+
+HEAD = ("forecast", "QLIKE", "R2 of log", "gain on HAR", "DM t", "p")
+
+
+def show_volatility(name: str, ahead: int | None, out: Path | None, as_json: bool, data_root: Path) -> None:
+    """Race the volatility agent against HAR and EWMA outside the sealed zone, and write its graph if asked to.
+
+    Parameters
+    ----------
+    name : str
+        Embedded or stored series, or a file of bars.
+    ahead : int or None
+        Bars foreseen; a day by default.
+    out : Path or None
+        Where to write the graph, fitted on the development zone.
+    as_json : bool
+        Print JSON and nothing else.
+    data_root : Path
+        Folder of the stored series.
+    """
+    if out is not None:
+        writable(out)
+    bars = find_bars(name, data_root)
+    ahead = ahead or bars_of_a_day(bars)
+    zones = make_zones(bars, volatility_memory(ahead), ahead)
+    with progress_bar() as tell:
+        races, notes = race(bars.upto(zones.rows(bars, "validation").stop), ahead, tell=tell)
+    if out is not None:
+        write_whole(out, volatility_graph(fit_development(bars.upto(zones.rows(bars, "development").stop), ahead)))
+        notes["graph"] = str(out)
+    if as_json:
+        sys.stdout.write(dumps({"races": [one._asdict() for one in races], **notes}) + "\n")
+        return
+    _print(f"{bars.symbol} {bars.timeframe}", races, notes)
+
+
+def fit_development(bars: Bars, ahead: int) -> VolatilityModel:
+    """Return the agent fitted on every bar whose future lies inside these."""
+    inputs, realised = volatility_inputs(bars, ahead), realised_ahead(bars, ahead)
+    known = np.isfinite(inputs).all(axis=1) & (realised > 0)
+    return fit_volatility(inputs[known], realised[known], EVERYTHING)
+
+
+def _print(market: str, races: list[Race], notes: dict[str, object]) -> None:
+    from rich.table import Table
+
+    from engine.report.terminal import console
+
+    title = (
+        f"{market}: variance of the next {notes['ahead']} bars, {notes['rows']} rows, {notes['from']} .. {notes['to']}"
+    )
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(HEAD):
+        table.add_column(column, justify="right" if i else "left")
+    for one in races:
+        gain = (f"{one.gain:+.4f}", f"{one.t:+.2f}", f"{one.p:.1g}") if one.name != "HAR" else ("-",) * 3
+        table.add_row(one.name, f"{one.qlike:.4f}", f"{one.r2:.3f}", *gain)
+    screen = console()
+    screen.print(table)
+    if "graph" in notes:
+        screen.print(f"graph: {notes['graph']}", soft_wrap=True)
