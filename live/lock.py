@@ -63,3 +63,17 @@ class Lock:
     def close(self) -> None:
         """Let another bot have the ledger."""
         self._file.close()
+
+
+def holder(ledger: Path) -> str | None:
+    """Return the process that holds a ledger's lock, or None when nobody does."""
+    path = ledger.with_name(ledger.name + ".lock")
+    if not path.exists():
+        return None
+    with path.open("r+", encoding="ascii") as file:
+        try:
+            _try_lock(file)
+        except OSError:
+            file.seek(0)
+            return file.read().strip() or "unknown"
+    return None

@@ -93,7 +93,8 @@ def _term(name: str) -> Callable[[str], float]:
     return parse
 
 
-def _time(text: str) -> np.datetime64:
+def parse_time(text: str) -> np.datetime64:
+    """Return a time as people write it, in UTC."""
     try:
         if TIME.fullmatch(text):
             return np.datetime64(text.rstrip("Z"), "ns")
@@ -121,7 +122,7 @@ SETTINGS: dict[str, Setting] = {
     "BOT_CONFIDENCE": Setting(_choice(*CONFIDENCES), "rank"),
     "BOT_LEDGER": Setting(Path, Path("runs/bot.db")),
     "BOT_SYMBOL": Setting(_symbols),
-    "BOT_REPLAY_FROM": Setting(_time),
+    "BOT_REPLAY_FROM": Setting(parse_time),
     "BOT_EXPOSURE": Setting(_term("exposure")),
     "BOT_CASH": Setting(_term("cash")),
     "BOT_FEE": Setting(_term("fee")),

@@ -10,7 +10,12 @@ import typer
 from live import options as ask
 
 EnvFile = Annotated[Path | None, typer.Option("--env", help="Settings file; .env by default, if there is one.")]
-live_app = typer.Typer(help="Run the bot that STRATEGY_PROFILE and the rest of .env describe.")
+Symbol = Annotated[str | None, typer.Argument(help="One symbol; all of the bot's by default.")]
+OneSymbol = Annotated[str | None, typer.Option("--symbol", help="Which, where the bot trades several.")]
+Reason = Annotated[str, typer.Option(help="Why, for the ledger.")]
+live_app = typer.Typer(
+    help="Run the bot that STRATEGY_PROFILE and the rest of .env describe; ask it and tell it things."
+)
 
 
 @live_app.callback(invoke_without_command=True, epilog="Example: tradsys live --replay BTCUSDT-1h --env .env")
@@ -27,3 +32,89 @@ def live(
 
     if code := run(replay, env, data):
         raise typer.Exit(code)
+
+
+@live_app.command(epilog="Example: tradsys live status --json")
+def status(env: EnvFile = None, as_json: ask.AsJson = False) -> None:
+    """Show each symbol's state, position, orders and last event; the bot may run meanwhile."""
+    from live.control import status as found
+    from live.settings import read_settings
+    from live.told import status_lines
+
+    told = found(read_settings(env))
+    _print(told, as_json, status_lines(told))
+
+
+@live_app.command(epilog="Example: tradsys live trades --last 50")
+def trades(
+    symbol: OneSymbol = None,
+    last: Annotated[int, typer.Option(min=1, help="How many, the latest last.")] = 20,
+    env: EnvFile = None,
+    as_json: ask.AsJson = False,
+) -> None:
+    """List finished trades: the simulation's prices beside those of the real fills."""
+    from live.control import trades as found
+    from live.settings import read_settings
+    from live.told import trade_lines
+
+    told = found(read_settings(env), symbol, last)
+    _print(told, as_json, trade_lines(told))
+
+
+@live_app.command(epilog="Example: tradsys live explain --at 2026-11-20T08:00")
+def explain(
+    at: Annotated[str | None, typer.Option(help="Open time of a bar, UTC; the last decision by default.")] = None,
+    symbol: OneSymbol = None,
+    env: EnvFile = None,
+    as_json: ask.AsJson = False,
+) -> None:
+    """Show a decision with its evidence, and every order, fill and event that came of it."""
+    from live.control import explain as found
+    from live.settings import read_settings
+    from live.told import explain_lines
+
+    told = found(read_settings(env), symbol, at)
+    _print(told, as_json, explain_lines(told))
+
+
+@live_app.command(epilog="Example: tradsys live halt BTCUSDT --reason maintenance")
+def halt(symbol: Symbol = None, reason: Reason = "", env: EnvFile = None, as_json: ask.AsJson = False) -> None:
+    """Send nothing any more; protective orders stay at the exchange, decisions go on on paper."""
+    _tell("halt", symbol, reason, env, as_json)
+
+
+@live_app.command(epilog="Example: tradsys live resume")
+def resume(symbol: Symbol = None, reason: Reason = "", env: EnvFile = None, as_json: ask.AsJson = False) -> None:
+    """Trade again after a halt or a limit; a position that the simulation holds without us stays untaken."""
+    _tell("resume", symbol, reason, env, as_json)
+
+
+@live_app.command(epilog="Example: tradsys live flatten BTCUSDT")
+def flatten(symbol: Symbol = None, reason: Reason = "", env: EnvFile = None, as_json: ask.AsJson = False) -> None:
+    """Cancel all orders and close at market, unexplained holdings too, then halt."""
+    _tell("flatten", symbol, reason, env, as_json)
+
+
+@live_app.command(epilog="Example: tradsys live adopt BTCUSDT")
+def adopt(symbol: Symbol = None, reason: Reason = "", env: EnvFile = None, as_json: ask.AsJson = False) -> None:
+    """Leave alone what stands at the exchange and is not the bot's, from now on, and trade beside it."""
+    _tell("adopt", symbol, reason, env, as_json)
+
+
+def _tell(command: str, symbol: str | None, reason: str, env: Path | None, as_json: bool) -> None:
+    from live.control import tell
+    from live.settings import read_settings
+
+    said = tell(read_settings(env), command, symbol, reason)
+    _print({"command": command, "symbol": symbol, "answer": said}, as_json, [said])
+
+
+def _print(told: object, as_json: bool, lines) -> None:  # type: ignore[no-untyped-def]
+    """Print as JSON, or as lines."""
+    if as_json:
+        from engine.jsons import dumps
+
+        typer.echo(dumps(told))
+        return
+    for line in lines:
+        typer.echo(line)
