@@ -34,11 +34,16 @@ class Wire:
         import ccxt
 
         self._exchange, self._keys, self._known = exchange, keys, ccxt
+        exchange.enableLastJsonResponse = True
 
     def read(self, ask: Callable[..., T], *what: Any) -> T:
-        """Ask for something; asking again does no harm, so every silence is a `Retry`."""
+        """Ask for something; asking again does no harm, so every silence is a `Retry`, half an answer too."""
         with self._told(Retry):
-            return ask(*what)
+            self._exchange.last_http_response = None
+            answer = ask(*what)
+            if self._exchange.last_http_response and self._exchange.last_json_response is None:
+                raise ValueError  # ccxt takes what it cannot parse for an empty list
+            return answer
 
     def write(self, act: Callable[..., T], *what: Any) -> T:
         """Do something; without an answer nobody knows whether it was done, so silence is `Unknown`."""

@@ -105,12 +105,12 @@ def read_raw(path: Path, sessions: bool | None = None) -> RawBars:
     DataError
         When the file holds no table of bars: wrong kind of file, empty, damaged, columns missing.
     """
-    sheet = _open_sheet(path)
+    sheet = open_sheet(path)
     columns = sheet.take(pick_columns(sheet.names, sheet.label))
     stamps, unreadable = read_stamps(columns[TIME], sessions, sheet.label)
     prices = {}
     for name in COLUMNS:
-        prices[name], bad = _numbers(columns[name], name, sheet.label)
+        prices[name], bad = read_numbers(columns[name], name, sheet.label)
         unreadable += bad
     return RawBars(sheet, stamps, prices, tuple(unreadable))
 
@@ -120,7 +120,14 @@ def is_market_file_name(name: str) -> bool:
     return name.lower().endswith((*COLUMNAR, *DELIMITED))
 
 
-def _open_sheet(path: Path) -> Sheet:
+def open_sheet(path: Path) -> Sheet:
+    """Return a file of any known kind as a table.
+
+    Raises
+    ------
+    UsageError, DataError
+        As ``read_raw``.
+    """
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it")
     if not path.exists():
@@ -138,7 +145,14 @@ def _open_sheet(path: Path) -> Sheet:
     raise DataError(f"{path.name} is not a kind of file this reads; allowed: {allowed}")
 
 
-def _numbers(column: Any, name: str, label: str) -> tuple[Floats, list[Defect]]:
+def read_numbers(column: Any, name: str, label: str) -> tuple[Floats, list[Defect]]:
+    """Return a column's numbers, NaN where a cell is empty or none, and the cells that are none.
+
+    Raises
+    ------
+    DataError
+        When it holds something else than numbers and text.
+    """
     import pyarrow as pa
     import pyarrow.types as types
 
