@@ -20,7 +20,7 @@ from live.limits import SECOND_NS, Limits, judge_bars, judge_errors, judge_order
 from live.wanted import Wanted, wanted, with_barriers
 
 ROUNDS = 8  # of look, plan, act; what is left is done at the next look
-SOON_NS, IDLE_NS = SECOND_NS, 30 * SECOND_NS
+SOONEST_NS, SOON_NS, IDLE_NS = SECOND_NS // 10, SECOND_NS, 30 * SECOND_NS
 PATIENCE_NS = 20 * SECOND_NS  # exchanges report a fill before the position, or the other way round
 HOUR_NS = 3600 * SECOND_NS
 
@@ -92,12 +92,14 @@ class Desk:
         self.failed = ""
         self.silent = 0
         self.next_look = 0
+        self._next_ask = 0  # a bar that does not come is asked for less and less often
         self._unexplained_since: int | None = None
 
     @property
     def next_due(self) -> int:
         """When there is something to do, by the exchange's clock."""
-        return min(self.candles.next_close, self.next_look) if self.hand is not None else self.candles.next_close
+        close = max(self.candles.next_close, self._next_ask)
+        return min(close, self.next_look) if self.hand is not None else close
 
     def step(self) -> None:
         """Do what is due: decide on bars that closed, and look after orders.
@@ -110,8 +112,10 @@ class Desk:
             If the bars cannot be traded on.
         """
         now, decided = self.office.now(), 0
-        if now >= self.candles.next_close:
+        if now >= max(self.candles.next_close, self._next_ask):
             decided = self.close()
+            waited = self.office.now() - self.candles.next_close
+            self._next_ask = 0 if decided else self.office.now() + min(max(waited // 10, SOONEST_NS), IDLE_NS)
             late = judge_bars(self.office.limits, self.office.now(), self.candles.next_close)
             self.office.put(self.symbol, late)
         if self.hand is not None and (decided or self.office.now() >= self.next_look):
