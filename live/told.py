@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from live.control import Row
 
-
 HEADER = (
     f"{'entered':<17}{'left':<17}{'side':<6}{'simulated in':>13}{'out':>11} {'by':<11}{'real in':>11}{'out':>11}"
     f" {'by':<10}{'return':>8}"
