@@ -40,7 +40,7 @@ BESIDE = {
     "funding_mean_3d": "mean of the last 9 funding rates, of three days",
     "book_imbalance": "size bid less size asked at the best prices, over both, at the close",
     "ofi": "order flow imbalance of the bar over the mean depth",
-    "microprice_dev": "microprice less mid price at the close, in half spreads",
+    "microprice_dev": "microprice less mid price at the close, in basis points",
 }
 
 
