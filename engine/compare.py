@@ -217,7 +217,7 @@ def _control(name: str, result: Result) -> Row:
 def terms_of(strategy: Strategy) -> dict[str, Any]:
     """Return what sets a strategy apart: threshold, confidence mode and gates, where it has them."""
     terms = {name: getattr(strategy, name, None) for name in ("threshold", "mode", "regime", "auditor")}
-    return {name: value for name, value in terms.items() if value is not None}
+    return {name: value for name, value in terms.items() if value is not None} | getattr(strategy, "watches", {})
 
 
 def _line(kind: str, name: str, terms: Mapping[str, Any], signals: Signals, result: Result, share: float) -> Row:

@@ -36,6 +36,8 @@ class Evidence:
         Average true range in price units; the barriers' unit.
     tau : float64 array of shape (n,) or None
         The auditor's bar at each row when it was recorded; None: the bundle's own threshold holds.
+    watch : float64 array of shape (n, watches) or None
+        What the bundle's watches say, in [0, 1]; None: it has none.
     """
 
     p_up: Floats
@@ -45,6 +47,7 @@ class Evidence:
     audit: Floats
     atr: Floats
     tau: Floats | None = None
+    watch: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.p_up)

@@ -25,6 +25,7 @@ from models.needs import needed_clear_bars as needed_clear_bars
 from models.needs import needed_memory as needed_memory
 from models.predictor import GRAPH, Door, Predictor, open_predictor, predictor_file
 from models.regime import RegimeModel
+from models.watch import watches_of
 
 BUNDLES = Path(__file__).parent / "bundles"
 PREDICTOR, REGIME, AUDITOR = GRAPH, "regime.json", "auditor.json"
@@ -80,6 +81,12 @@ class Bundle:
         """Every feature some part asks for, once each; the predictor's first."""
         asked = (*self.manifest.feature_names, *self.regime_model.features, *feature_inputs(self.auditor.names))
         return tuple(dict.fromkeys(asked))
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What features and a supervisor read beside the bars."""
+        columns = (watch.column for watch in watches_of(self.manifest) if watch.column)
+        return tuple(dict.fromkeys((*feature_needs(self.feature_names), *columns)))
 
     def rules(self, **overrides: float) -> Rules:
         """Return the terms the labels were made on, with some replaced, such as ``rules(fee=0.0004)``.
@@ -164,7 +171,7 @@ class Bundle:
                 f"bundle {self.manifest.name} was trained on {kind} (sessions={market.sessions}), {bars.symbol} has"
                 f" sessions={bars.sessions}; read the bars with sessions={market.sessions} or take another bundle"
             )
-        if absent := [name for name in feature_needs(self.feature_names) if name not in bars.context]:
+        if absent := [name for name in self.beside if name not in bars.context]:
             raise UsageError(
                 f"bundle {self.manifest.name} reads {', '.join(absent)} beside its bars, which nobody joined to those"
                 f" of {bars.symbol}; name them as a stored series or a file, or join it with"
@@ -277,7 +284,7 @@ def _check_parts(manifest: Manifest, regime: RegimeModel, auditor: Auditor) -> N
         )
     parts = (manifest.feature_names, manifest.window, regime, auditor.names)
     for what, told, needed in (
-        ("memory", manifest.memory, needed_memory(*parts)),
+        ("memory", manifest.memory, max(needed_memory(*parts), *(w.memory for w in watches_of(manifest)), 0)),
         ("clear_bars", manifest.clear_bars, needed_clear_bars(*parts)),
     ):
         if told < needed:

@@ -16,6 +16,7 @@ from engine.signals import Evidence
 from models.auditor import audit_inputs, feature_inputs
 from models.calibration import at_the_door, lean_of
 from models.manifest import parse_time
+from models.watch import VOLATILITY, watched, watches_of
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -60,7 +61,8 @@ def compute_evidence(bundle: Bundle, bars: Bars, since: int = 0) -> Evidence:
     complete = np.isfinite(inputs).all(axis=1)
     audit = np.full(len(bars), np.nan)
     audit[rows[complete]] = bundle.auditor.probability(inputs[complete])
-    return Evidence(p_up=p_up, lean=lean, rank=rank, belief=belief, audit=audit, atr=unit)
+    watch = watched(bundle.manifest, bundle.folder, bars, since)
+    return Evidence(p_up=p_up, lean=lean, rank=rank, belief=belief, audit=audit, atr=unit, watch=watch)
 
 
 def audit_reasons(bundle: Bundle, bars: Bars) -> list[AuditReason]:
@@ -120,7 +122,16 @@ def read_stored(bundle: Bundle, raw: bytes, bars: Bars) -> Evidence:
         raise ModelMismatch(
             f"bundle {bundle.manifest.name}: {OOS} recorded another ATR than this code computes; retrain"
         )
-    return Evidence(p_up, lean, rank, belief, audit, unit, tau)
+    return Evidence(p_up, lean, rank, belief, audit, unit, tau, _unseen(bundle, bars))
+
+
+def _unseen(bundle: Bundle, bars: Bars) -> Floats | None:
+    """Return what the watches say; nothing where a fitted one had seen the bars."""
+    watch = watched(bundle.manifest, bundle.folder, bars)
+    for i, one in enumerate(watches_of(bundle.manifest)):
+        if watch is not None and one.gate == VOLATILITY:
+            watch[bars.open_time <= bundle.manifest.fences["regime"].label_horizon_end, i] = np.nan
+    return watch
 
 
 def _check_data(bundle: Bundle, bars: Bars) -> None:

@@ -49,13 +49,13 @@ def volatility_inputs(bars: Bars, ahead: int) -> Floats:
     return np.stack([*logs, drift * np.sqrt(ahead) / np.sqrt(np.maximum(day, STILL))], axis=1)
 
 
-def foreseen_volatility(graph: bytes, bars: Bars, ahead: int, since: int = 0) -> tuple[Floats, Floats]:
+def foreseen_volatility(graph: Predictor, bars: Bars, ahead: int, since: int = 0) -> tuple[Floats, Floats]:
     """Return log variance per bar of the next ``ahead`` bars and the probability of more than in the last ones.
 
     Parameters
     ----------
-    graph : bytes
-        Of a bundle's ``volatility.onnx``.
+    graph : Predictor
+        Over a bundle's ``volatility.onnx``: one bar of 6 inputs.
     bars : Bars
         n bars.
     ahead : int
@@ -72,7 +72,6 @@ def foreseen_volatility(graph: bytes, bars: Bars, ahead: int, since: int = 0) ->
     known = np.asarray(np.isfinite(inputs).all(axis=1))
     known[: max(since, 0)] = False
     rows: NDArray[np.int64] = np.flatnonzero(known)
-    told = Predictor(graph, 1, len(INPUTS), FILE).outputs(inputs.astype(np.float32), rows)
     out = np.full((2, len(bars)), np.nan)
-    out[:, rows] = at_the_door(told)
+    out[:, rows] = at_the_door(graph.outputs(inputs.astype(np.float32), rows))
     return out[0], out[1]

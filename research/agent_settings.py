@@ -135,6 +135,47 @@ class Ensemble:
     ridge: float = 100.0
 
 
+@dataclass(frozen=True)
+class Supervisor:
+    """A gate that says no while something known beside the bars is high, such as a volatility index.
+
+    Parameters
+    ----------
+    column : str
+        What it reads beside the bars; empty: the bundle has no such gate.
+    bars : int
+        It compares the column with its own last values of so many bars.
+    most : float
+        Share of them that may lie below: 0.9 forbids trades while it stands in its own highest tenth.
+    profiles : tuple of str
+        Profiles in which the gate stands.
+    """
+
+    column: str = ""
+    bars: int = 2160
+    most: float = 0.9
+    profiles: tuple[str, ...] = ("sniper", "audited")
+
+
+@dataclass(frozen=True)
+class Volatility:
+    """A gate that says no while the market will probably move more than it has: the volatility agent's.
+
+    Parameters
+    ----------
+    ahead : int
+        Bars foreseen, and compared with as many past ones; 0: the bundle has no such gate.
+    most : float
+        Largest chance allowed.
+    profiles : tuple of str
+        Profiles in which the gate stands.
+    """
+
+    ahead: int = 0
+    most: float = 0.8
+    profiles: tuple[str, ...] = ("sniper", "audited")
+
+
 def agent_rules(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
     """Return key, whether it holds, what is allowed and what was given, for the sections of this file."""
     t, r, s, e, c = config.transformer, config.resnet, config.supcon, config.ensemble, config.compute
@@ -162,6 +203,10 @@ def agent_rules(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
             config.pool,
         ),
         ("ensemble.folds", 2 <= e.folds <= 20, "in 2..20", e.folds),
+        ("supervisor.bars", 2 <= config.supervisor.bars <= 100_000, "in 2..100000", config.supervisor.bars),
+        ("supervisor.most", 0.0 <= config.supervisor.most <= 1.0, "in [0, 1]", config.supervisor.most),
+        ("volatility.ahead", config.volatility.ahead in (0, *range(2, 2001)), "0 or 2..2000", config.volatility.ahead),
+        ("volatility.most", 0.0 <= config.volatility.most <= 1.0, "in [0, 1]", config.volatility.most),
         ("compute.device", c.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto", c.device),
         ("compute.workers", 0 <= c.workers <= 64, "in 0..64", c.workers),
     ]

@@ -23,6 +23,7 @@ from research.checkpoints import ROOT
 from research.fit_auditor import AuditEvents, FittedAuditor
 from research.study import Study
 from research.walk_forward import Audit, Forecast
+from research.watching import watch_files, watched_page, watches
 
 
 class Parts(NamedTuple):
@@ -77,7 +78,7 @@ def bundle_files(study: Study, parts: Parts, forecasts: list[Forecast], audits: 
         REGIME: parts.regime.to_json(),
         AUDITOR: parts.auditor.raw,
         OOS: recorded_rows(study, forecasts, audits),
-    }
+    } | watch_files(study)
 
 
 def recorded_rows(study: Study, forecasts: list[Forecast], audits: list[Audit]) -> bytes:
@@ -135,7 +136,7 @@ def describe(study: Study, parts: Parts, chosen: dict[str, Any], metrics: dict[s
         features=tuple(FeatureNeed(name, FEATURES[name].lookback, FEATURES[name].memory) for name in study.names),
         window=config.reach_of(parts.kind),
         clear_bars=needed_clear_bars(*needs),
-        memory=needed_memory(*needs),
+        memory=max(needed_memory(*needs), *(watch.memory for watch in watches(config)), 0),
         barriers={"k_up": b.k_up, "k_down": b.k_down, "hold": b.hold, "atr": "atr_14", "vertical": b.vertical},
         costs={"fee": config.costs.fee, "maker_fee": config.costs.maker_fee, "slippage": config.costs.slippage},
         zones=study.zones,
@@ -150,7 +151,7 @@ def describe(study: Study, parts: Parts, chosen: dict[str, Any], metrics: dict[s
             "max_turbulent": t.max_turbulent,
             "auditor": parts.tau,
         },
-        regime={"roles": list(parts.regime.roles)},
+        regime={"roles": list(parts.regime.roles)} | watched_page(config),
         auditor={"features": list(study.auditor_inputs), **parts.auditor.notes},
         metrics=metrics,
         trials=len(config.candidates),

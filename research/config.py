@@ -16,7 +16,7 @@ from typing import Any, get_origin, get_type_hints
 from engine.errors import UsageError, unknown
 from engine.rules import Rules
 from models.network import GROUP, reach
-from research.agent_settings import Compute, Ensemble, ResNet, SupCon, agent_rules
+from research.agent_settings import Compute, Ensemble, ResNet, SupCon, Supervisor, Volatility, agent_rules
 from research.settings import (
     Auditor,
     Barriers,
@@ -65,7 +65,7 @@ class TrainConfig:
         Threads of every learner; part of what makes two runs equal.
     barriers, costs, folds, logistic, trees, transformer, streaming, calibration, regime, auditor, thresholds
         Sections, each documented in ``research.settings``.
-    resnet, supcon, ensemble, compute
+    resnet, supcon, ensemble, supervisor, volatility, compute
         Sections, each documented in ``research.agent_settings``.
 
     Examples
@@ -93,6 +93,8 @@ class TrainConfig:
     resnet: ResNet = field(default_factory=ResNet)
     supcon: SupCon = field(default_factory=SupCon)
     ensemble: Ensemble = field(default_factory=Ensemble)
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    volatility: Volatility = field(default_factory=Volatility)
     compute: Compute = field(default_factory=Compute)
     calibration: Calibration = field(default_factory=Calibration)
     regime: Regime = field(default_factory=Regime)

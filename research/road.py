@@ -97,7 +97,8 @@ def named_markets(name: str, bars: str | None, config: TrainConfig, data_root: P
     """Return the home market and, after it, the others of the pool, with what the features read beside them."""
     if bars is None and name not in EMBEDDED:
         raise UsageError(f"name the bars to train {name} on: --bars FILE or a stored series (tradsys data list)")
-    needs = feature_needs((*config.features, *config.regime.features))
+    watched = [config.supervisor.column] if config.supervisor.column else []
+    needs = [*feature_needs((*config.features, *config.regime.features)), *watched]
     home, *named = (
         with_context(find_bars(one, data_root), needs, data_root)
         for one in (name if bars is None else bars, *config.pool)

@@ -11,7 +11,8 @@ from engine.errors import UsageError, unknown
 from engine.rules import Rules
 from engine.signals import BELOW_THRESHOLD, FIRST_VETO, NO_EVIDENCE, WISH, Evidence, Signals
 from models.manifest import Manifest
-from strategies.gates import AuditorGate, Gate, RegimeGate
+from models.watch import watches_of
+from strategies.gates import AuditorGate, Gate, RegimeGate, WatchGate
 
 MODES = ("rank", "probability")
 
@@ -75,7 +76,14 @@ class ThresholdStrategy:
         settings = self.bundle.manifest.thresholds
         regime: tuple[Gate, ...] = (RegimeGate(settings["max_turbulent"]),) if self.regime else ()
         auditor: tuple[Gate, ...] = (AuditorGate(settings["auditor"]),) if self.auditor else ()
-        return regime + auditor
+        listed = enumerate(watches_of(self.bundle.manifest))
+        watches = (WatchGate(one.gate, one.most, i) for i, one in listed if self.watches[one.gate])
+        return (*regime, *auditor, *watches)
+
+    @property
+    def watches(self) -> dict[str, bool]:
+        """What the bundle watches, and whether that gate stands here: the manifest lists in which profiles it does."""
+        return {one.gate: self.name.lower() in one.profiles for one in watches_of(self.bundle.manifest)}
 
     def signals(self, bars: Bars, since: int = 0) -> Signals:
         """Return the wishes at each close; rows before ``since`` may be left without evidence."""

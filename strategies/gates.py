@@ -57,3 +57,27 @@ class AuditorGate:
     def allowed(self, evidence: Evidence) -> Verdicts:
         least = self.tau if evidence.tau is None else evidence.tau
         return np.asarray(evidence.audit >= least)  # NaN is no
+
+
+@dataclass(frozen=True, slots=True)
+class WatchGate:
+    """Allows a trade while something that the bundle watches is not too high (``models.watch``).
+
+    Parameters
+    ----------
+    name : str
+        ``supervisor`` or ``volatility``.
+    most : float
+        Largest value allowed, in [0, 1].
+    column : int
+        Which of the evidence's watches it asks.
+    """
+
+    name: str
+    most: float
+    column: int
+
+    def allowed(self, evidence: Evidence) -> Verdicts:
+        if evidence.watch is None:
+            return np.zeros(len(evidence), np.bool_)
+        return np.asarray(evidence.watch[:, self.column] <= self.most)  # NaN is no

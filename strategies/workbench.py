@@ -13,7 +13,6 @@ from engine.bars import Bars, format_time
 from engine.compare import CONTROL, GRID, PROFILE, Comparison, compare_strategies
 from engine.controls import wishing
 from engine.errors import DataError, UsageError, unknown
-from engine.features import feature_needs
 from engine.signals import Evidence, Signals, Strategy, Verdicts
 from engine.zones import ZONES
 
@@ -131,7 +130,7 @@ def lineup(bundle: Bundle, mode: str) -> list[tuple[str, Strategy]]:
     from strategies import PROFILES, gate_grid, make_strategy
 
     profiles = [make_strategy(profile, bundle, mode) for profile in PROFILES]
-    said = {(s.threshold, s.regime, s.auditor) for s in profiles}
+    said = {(s.threshold, s.regime, s.auditor) for s in profiles if not any(s.watches.values())}
     between = [s for s in gate_grid(bundle, mode) if (s.threshold, s.regime, s.auditor) not in said]
     lines: list[tuple[str, Strategy]] = [*((PROFILE, s) for s in profiles), *((GRID, s) for s in between)]
     if "baseline_levels" in bundle.manifest.predictor:
@@ -149,7 +148,7 @@ def find_market(bundle: Bundle, what: str | None, data_root: Path) -> Bars:
     """
     from engine.history.context import with_context
 
-    return with_context(_market(bundle, what, data_root), feature_needs(bundle.feature_names), data_root)
+    return with_context(_market(bundle, what, data_root), bundle.beside, data_root)
 
 
 def _market(bundle: Bundle, what: str | None, data_root: Path) -> Bars:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from engine.bars import Bars
 from engine.errors import DataError
 from engine.synthetic import random_bars
+from models.predictor import Predictor
 from models.volatility import INPUTS, foreseen_volatility, volatility_inputs, volatility_memory
 from research.verbs import research_app
 from research.volatility import (
@@ -145,7 +146,7 @@ def test_the_graph_says_what_the_model_says():
     inputs, realised = volatility_inputs(bars, AHEAD), realised_ahead(bars, AHEAD)
     known = np.isfinite(inputs).all(axis=1) & (realised > 0)
     model = fit_volatility(inputs[known], realised[known], EVERYTHING)
-    log, chance = foreseen_volatility(volatility_graph(model), bars, AHEAD, since=400)
+    log, chance = foreseen_volatility(Predictor(volatility_graph(model), 1, 6), bars, AHEAD, since=400)
     assert np.isnan(log[:400]).all()
     np.testing.assert_allclose(np.exp(log[400:]), model.variance(inputs[400:]), rtol=2e-5)
     more = realised > np.exp(inputs[:, 1])

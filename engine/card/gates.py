@@ -10,7 +10,7 @@ import numpy as np
 from engine.compare import CONTROL, Comparison, Row
 from engine.inference.interval import Interval
 
-GATES = ("regime", "auditor")
+GATES = ("regime", "auditor", "supervisor", "volatility")
 
 
 @dataclass(frozen=True, slots=True)

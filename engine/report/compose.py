@@ -138,7 +138,7 @@ def setting_of(row: Row) -> str:
         if row.kind != CONTROL:
             return ""
         return "no model" if row.signals is None else "the control that every predictor must beat"
-    gates = [gate for gate in ("regime", "auditor") if row.terms.get(gate)]
+    gates = [gate for gate, stands in row.terms.items() if stands is True]
     return f"confidence {row.terms['threshold']:g}" + "".join(f", {gate} gate" for gate in gates)
 
 
