@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.bars import Floats
 from engine.controls import wishing
+from engine.errors import DataError
 from engine.inference.bootstrap import mean_interval, sharpe_differences, sharpe_interval
 from engine.inference.interval import Draws, Interval
 from engine.score import daily_returns
@@ -204,6 +205,8 @@ def walk_columns(lab: Lab, kind: str = "logistic", audited: bool = False) -> Wal
         for forecast, told in zip(forecasts, lab.audits(kind), strict=True):
             audit[forecast.rows], tau[forecast.rows] = told.chance, told.tau
         known = np.isfinite(audit)
+        if not known.any():
+            raise DataError(f"{len(lab.bars)} bars propose too few trades for an auditor to learn from; bring more")
     first = int(np.argmax(known)) if known.any() else study.stop
     return Walk(p, rank, audit, tau, belief, slice(first, study.stop))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ class Asked(NamedTuple):
     bars : str
         A series or a file.
     extra : Path or None
-        Folder of daily macro series.
+        Folder of further series.
     quick, again : bool
         The small form; run what is finished, too.
     out, ledger : Path or None
@@ -56,9 +57,12 @@ def conduct(name: str, lab: Lab) -> tuple[dict[str, Any], tuple[Trial, ...]]:
 
     Everything outside ``measured`` is the same whenever it is run on the same bars.
     """
+    from threadpoolctl import threadpool_limits
+
     module = importlib.import_module(f"research.experiments.{EXPERIMENTS[name].module}")
     begin = perf_counter()
-    finding: Finding = module.run(lab)
+    with threadpool_limits(1):  # other threads only wait for each other on a busy machine, and change last bits
+        finding: Finding = module.run(lab)
     page = {
         "schema": SCHEMA,
         "id": name,
@@ -142,6 +146,10 @@ def run_named(names: list[str], asked: Asked, everything: bool, as_json: bool) -
         raise UsageError(f"name an experiment ({', '.join(EXPERIMENTS)}), or all of them with --all")
     out = writable(asked.out or RUNS / ("quick" if asked.quick else "full"), folder=True)
     ledger = writable(asked.ledger or asked.data / "trials.db")
+    lacking = [name for name in picked if EXPERIMENTS[name].extra and asked.extra is None]
+    if lacking and everything:
+        sys.stderr.write(f"left out, for want of --extra FOLDER with further series: {', '.join(lacking)}\n")
+        picked = [name for name in picked if name not in lacking]
     lab = Lab(load_bars(asked.bars, asked.data), asked.quick, extra=asked.extra)
     pages, screen = [], console()
     with progress_bar() as progress:

@@ -8,11 +8,12 @@ and 24 bars on, and the barriers, on the same rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from engine.bars import Bars, Floats
-from research.experiments.bench import hear, standing_of
+from research.experiments.bench import Told, hear, standing_of
 from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED, Column, Finding
 from research.experiments.lab import Lab, with_target
 from research.measures import Score
@@ -35,6 +36,7 @@ COLUMNS = (
     Column("AUC", ".3f"),
     Column("low", ".3f"),
     Column("high", ".3f"),
+    Column("top tenth, gross bp", "+.1f"),
 )
 
 
@@ -61,9 +63,24 @@ def verdict(next_auc: Score, longer: Sequence[Score]) -> str:
     return CONFIRMED if any(above) else UNDECIDED
 
 
+def moves(lab: Lab, target: int | str) -> Floats:
+    """Return what a long position earns until the target is known, before costs, shape (n,)."""
+    if target == BARRIERS:
+        study = lab.study()
+        return np.asarray(study.examples.net[:, 0] + study.config.rules.round_trip)
+    ahead, price = int(target), np.log(lab.bars.close)
+    return np.r_[price[ahead:] - price[:-ahead], np.full(ahead, np.nan)]
+
+
+def top_tenth(told: Told, move: Floats) -> float | None:
+    """Return the mean move of the rows ranked in the highest tenth, in basis points."""
+    picked = move[told.rows[told.rank >= 0.9]]
+    return float(1e4 * picked.mean()) if len(picked) else None
+
+
 def run(lab: Lab) -> Finding:
     """Foresee every target with the same models on the same rows."""
-    rows, standings, found = [], [], {}
+    rows, standings, found, gross = [], [], {}, {}
     targets = [*HORIZONS, BARRIERS]
     for i, target in enumerate(targets):
         study = lab.study()
@@ -75,7 +92,9 @@ def run(lab: Lab) -> Finding:
             s = told.score
             found[target, kind] = s
             name = f"+{target} bars" if target != BARRIERS else BARRIERS
-            rows.append((name, kind, s.n, s.n_eff, s.base_rate, s.no_skill, s.loss, s.skill, s.skill_se, *_auc(s)))
+            figures = (s.n, s.n_eff, s.base_rate, s.no_skill, s.loss, s.skill, s.skill_se)
+            gross[target, kind] = top_tenth(told, moves(lab, target))
+            rows.append((name, kind, *figures, *_auc(s), gross[target, kind]))
             standings.append(standing_of(told, f"sign of the close, {name}" if target != BARRIERS else BARRIERS))
         lab.tell(f"target {target}", (i + 1) / len(targets))
     best = {t: max((found[t, k] for k in KINDS if (t, k) in found), key=lambda s: s.auc) for t in targets}
@@ -84,7 +103,7 @@ def run(lab: Lab) -> Finding:
     word = verdict(nearest, longer)
     return Finding(
         verdict=word,
-        sentence=_sentence(word, nearest, top, next(t for t in targets if best[t] is top)),
+        sentence=_sentence(word, (nearest, top), next(t for t in targets if best[t] is top), gross),
         columns=COLUMNS,
         rows=tuple(rows),
         numbers={"next_auc": _auc(nearest), "best_longer_auc": _auc(top), "ln2": float(np.log(2.0))},
@@ -99,17 +118,18 @@ def _auc(s: Score) -> tuple[float, float, float]:
     return s.auc, s.auc_low, s.auc_high
 
 
-def _sentence(word: str, nearest: Score, top: Score, target: object) -> str:
-    told = (
-        f"the next bar's AUC is {nearest.auc:.3f} [{nearest.auc_low:.3f}, {nearest.auc_high:.3f}] at a loss of"
-        f" {nearest.loss:.4f} (no skill {nearest.no_skill:.4f}, never 1.000)"
-    )
-    ahead = f"{'the barriers' if target == BARRIERS else f'+{target} bars'}: {top.auc:.3f}"
+def _sentence(word: str, scores: tuple[Score, Score], target: int | str, gross: dict[Any, float | None]) -> str:
+    nearest, top = scores
+    earned = max((x for (t, _), x in gross.items() if t == 1 and x is not None), default=0.0)
+    ahead = "the barriers" if target == BARRIERS else f"+{target} bars"
+    end = {
+        CONFIRMED: "can be ranked a little",
+        REFUTED: "; the next bar can be foreseen a little, for less than a trade costs",
+        UNDECIDED: "cannot be told from a coin either",
+    }
     return (
-        f"{told}; the best of the longer targets, {ahead} [{top.auc_low:.3f}, {top.auc_high:.3f}]"
-        + {
-            CONFIRMED: ", can be ranked a little",
-            REFUTED: "; it is the next bar that can be foreseen a little",
-            UNDECIDED: ", cannot be told from a coin either",
-        }[word]
+        f"the next bar's AUC is {nearest.auc:.3f} [{nearest.auc_low:.3f}, {nearest.auc_high:.3f}] at a loss of"
+        f" {nearest.loss:.4f} (no skill {nearest.no_skill:.4f}, never 1.000), and the tenth ranked highest earns"
+        f" {earned:+.1f} bp before costs; the best of the longer targets, {ahead}: {top.auc:.3f}"
+        f" [{top.auc_low:.3f}, {top.auc_high:.3f}]{'' if word == REFUTED else ', '}{end[word]}"
     )

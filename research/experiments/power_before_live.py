@@ -99,13 +99,14 @@ def run(lab: Lab) -> Finding:
                 *(d / a_year for d in need[sharpe].values()),
             )
         )
+    lucky = {k: "an unknown share" if math.isnan(x) else f"{x:.0%}" for k, x in luck[90].items()}
     chance = power(GOAL / math.sqrt(a_year), WINDOWS_DAYS[0], 0.0)
     word = verdict(luck[90][1], 90, need[GOAL][1])
     return Finding(
         verdict=word,
         sentence=(
-            f"{TRADES} random entries show a Sharpe ratio above 1 in {luck[90][1]:.0%} of 90-day windows, the best of"
-            f" 10 in {luck[90][10]:.0%}; a true 1 needs {need[GOAL][1] / a_year:.1f} years to show once in one try and"
+            f"{TRADES} random entries show a Sharpe ratio above 1 in {lucky[1]} of 90-day windows, the best of"
+            f" 10 in {lucky[10]}; a true 1 needs {need[GOAL][1] / a_year:.1f} years to show once in one try and"
             f" {need[GOAL][31] / a_year:.1f} after 31, and in 90 days it shows {chance:.0%} of the time: the goal alone"
             " tells nothing"
         ),
