@@ -154,7 +154,7 @@ def describe(study: Study, parts: Parts, chosen: dict[str, Any], metrics: dict[s
         regime={"roles": list(parts.regime.roles)} | watched_page(config),
         auditor={"features": list(study.auditor_inputs), **parts.auditor.notes},
         metrics=metrics,
-        trials=len(config.candidates),
+        trials=len(config.candidates) + config.tried,
         data=span_of(bars)
         | ({"pool": [{"symbol": b.symbol} | span_of(b) for b in study.others]} if study.others else {}),
         seeds=[config.seed],

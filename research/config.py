@@ -59,6 +59,8 @@ class TrainConfig:
         ``ensemble``.
     force : str
         Ship this candidate whatever the comparison says; empty lets the validation zone choose.
+    tried : int
+        Configurations looked at on these bars before this one, by whatever means: the bundle counts them as trials.
     seed : int
         Same seed, same machine: the same bundle, byte for byte.
     threads : int
@@ -81,6 +83,7 @@ class TrainConfig:
     features: tuple[str, ...] = ()
     candidates: tuple[str, ...] = CANDIDATES
     force: str = ""
+    tried: int = 0
     seed: int = 7
     threads: int = 2
     barriers: Barriers = field(default_factory=Barriers)
@@ -139,6 +142,8 @@ class TrainConfig:
             if kind not in self.wanted:
                 del keys[kind]
         del keys["compute"]["workers"], keys["compute"]["curves"]  # they change no number
+        if not self.tried:
+            del keys["tried"]
         del keys["pool"]  # its bars are part of a run's name, not what somebody calls them
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
@@ -154,6 +159,7 @@ def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
             c.name,
         ),
         ("sides", c.sides in (("long",), ("long", "short")), '["long"] or ["long", "short"]', c.sides),
+        ("tried", c.tried >= 0, "0 or more", c.tried),
         ("window", 2 <= c.window <= 512, "in 2..512", c.window),
         ("candidates", bool(c.candidates) and {*c.candidates} <= named, f"some of {KINDS}", c.candidates),
         ("force", not c.force or c.force in c.candidates, "empty or one of the candidates", c.force),
