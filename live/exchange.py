@@ -65,8 +65,7 @@ class Exchange:
         import ccxt
 
         self.name, self.keys, self.perpetual = name, keys or Keys(), name == PERPETUAL
-        kind = "linear" if self.perpetual else "spot"
-        options = {"fetchMarkets": {"types": [kind]}, "recvWindow": WINDOW_MS}
+        options = {"fetchMarkets": {"types": ["linear" if self.perpetual else "spot"]}, "recvWindow": WINDOW_MS}
         account = {"apiKey": self.keys.key, "secret": self.keys.secret} if self.keys.key else {}
         self._ccxt = getattr(ccxt, name)(
             {"enableRateLimit": True, "timeout": timeout_ms, "options": options, **account}
@@ -87,8 +86,10 @@ class Exchange:
             session.close()
 
     def server_time(self) -> int:
-        """Return the exchange's clock."""
-        return int(self._wire.read(self._ccxt.fetch_time)) * MS
+        """Return the exchange's clock; from here on requests are stamped with it, whatever ours shows."""
+        before, theirs = self._ccxt.milliseconds(), int(self._wire.read(self._ccxt.fetch_time))
+        self._ccxt.options["timeDifference"] = (before + self._ccxt.milliseconds()) // 2 - theirs
+        return theirs * MS
 
     def terms(self, symbol: str) -> MarketTerms:
         """Return what orders of a market must look like."""
@@ -173,13 +174,13 @@ class Exchange:
         """Send an order and return it as it was taken."""
         asked: dict[str, Any] = {"clientOrderId": request.client_id}
         if request.kind == STOP:
-            asked["stopLossPrice"] = request.price
+            asked["stopLossPrice"] = float(request.price)
         if request.reduce_only:
             asked["reduceOnly"] = True
-        limit = request.price if request.kind == LIMIT else None
+        limit = float(request.price) if request.kind == LIMIT else None
         side, kind = "buy" if request.side > 0 else "sell", LIMIT if request.kind == LIMIT else MARKET
         name = self._market(request.symbol)["symbol"]
-        what = (name, kind, side, request.quantity, limit, asked)
+        what = (name, kind, side, float(request.quantity), limit, asked)  # ccxt drops numpy's numbers without a word
         taken = self._wire.write(lambda: _order(self._ccxt.create_order(*what), request.symbol))
         return taken._replace(client_id=request.client_id, kind=request.kind)
 
