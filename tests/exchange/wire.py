@@ -39,8 +39,12 @@ class Loopback(HTTPAdapter):
                 raise
             self.exchange.advance(int(kwargs.get("timeout", 10) * 1000))
             raise requests.ReadTimeout("Read timed out") from None
-        if self.cut:
-            self.cut(number, name, "after")
+        try:
+            if self.cut:
+                self.cut(number, name, "after")
+        except BaseException:
+            answer.close()
+            raise
         return answer
 
 

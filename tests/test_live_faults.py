@@ -1,0 +1,158 @@
+"""Whatever goes wrong at the exchange, on the way, on the disk or to the process: the account is the ledger again.
+
+A schedule is a list of (second, what happens). It is played to a whole bot at the loopback exchange; the laws are
+those of `tests.exchange.world.World.watch` (at every moment) and `check` (once all is quiet).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.exchange.wire import Killed
+from tests.exchange.world import FIRST, MARKET, World, world
+
+BARS, QUIET = 8, 3  # bars while things go wrong, and bars in which nothing does
+SPAN_S = BARS * 60
+MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+VENUES = ("spot", "perpetual")
+
+ANY, ORDERS, READS = "", "POST .*/(order|algoOrder|orderList/oco)$", "GET .*/v3/|GET /fapi"
+EACH = (
+    *(ANY, ORDERS, READS, "POST", "DELETE", "klines", "openOrders|openAlgoOrders", "myTrades|userTrades"),
+    *("GET .*/order|GET .*/algoOrder", "account|positionRisk", "ticker", "time"),
+)
+BUSY = {"code": -1003, "message": "Too much request weight used; current limit is 6000 per 1 MINUTE."}
+LOST = {"code": -1007, "message": "Timeout waiting for response from backend server. Send status unknown."}
+OVERLOADED = {"code": -1008, "message": "Server is currently overloaded with other requests."}
+
+times = st.integers(1, 3)
+seconds = st.integers(0, SPAN_S)
+
+
+def broken(kinds, places=EACH, nth=2, **details):
+    """Faults of the way to the exchange."""
+    return st.builds(
+        lambda *what: ("fault", what, details),
+        st.sampled_from(kinds),
+        st.sampled_from(places),
+        st.integers(1, nth),
+        times,
+    )
+
+
+events = st.one_of(
+    broken(("reset", "reset_after", "timeout", "timeout_after")),
+    broken(("reset_after", "timeout_after", "late"), (ORDERS, "POST", "DELETE")),
+    broken(("status",), status=429, retry_after=2, **BUSY),
+    broken(("status",), status=418, retry_after=20, **BUSY),
+    broken(("status", "status_after"), (ANY, ORDERS), status=504, **LOST),
+    broken(("status", "status_after"), (ANY, ORDERS), status=503),
+    broken(("status",), status=503, **OVERLOADED),
+    broken(("stale", "repeat"), (READS,), nth=20),
+    broken(("cut_short",)),
+    st.tuples(st.just("late"), st.integers(200, 4800)),
+    st.tuples(st.just("partial"), st.sampled_from([0.0, 0.1, 0.5, 0.9])),
+    st.tuples(st.just("kill at wire"), st.integers(1, 30), st.sampled_from(["before", "after"])),
+    st.tuples(st.just("kill at order"), st.integers(1, 3), st.sampled_from(["before", "after"])),
+    st.tuples(st.just("kill at file"), st.integers(1, 12), st.sampled_from(["before", "after"])),
+    st.tuples(
+        st.just("file fails"), st.integers(1, 12), st.sampled_from(["database or disk is full", "database is locked"])
+    ),
+    st.tuples(st.just("down"), st.sampled_from([0, 5, 45, 130, 200])),
+    st.tuples(st.just("clock"), st.sampled_from([-8000, -1500, 1500, 8000])),
+    st.tuples(
+        st.just("candle"), st.sampled_from(["revised", "missing"]), st.integers(-2, 0), st.sampled_from([3, 20, 90])
+    ),
+)
+schedules = st.lists(st.tuples(seconds, events), min_size=1, max_size=6)
+
+
+def at_nth(n, when, why, fits=lambda what: True):
+    """A cut that strikes once, at the nth of what fits."""
+    left = [n]
+
+    def cut(*what):
+        if what[-1] == when and fits(what[-2]) and left[0] > 0:
+            left[0] -= 1
+            if left[0] == 0:
+                raise why
+
+    return cut
+
+
+def befall(here: World, event) -> None:
+    """Let one thing happen."""
+    name, *what = event
+    exchange = here.exchange
+    if name == "fault":
+        (kind, on, nth, often), details = what
+        exchange.faults.plan(kind, on, nth, often, **details)
+    elif name == "late":
+        exchange.faults.plan("late", ORDERS, delay_ms=what[0])
+    elif name == "partial":
+        exchange.faults.partial(*what)
+    elif name == "kill at wire":
+        here.at_wire = at_nth(what[0], what[1], Killed())
+    elif name == "kill at order":
+        here.at_wire = at_nth(what[0], what[1], Killed(), lambda request: request.startswith(("POST", "DELETE")))
+    elif name == "kill at file":
+        here.at_file = at_nth(what[0], what[1], Killed(), lambda statement: statement == "COMMIT")
+    elif name == "file fails":
+        here.at_file = at_nth(what[0], "before", sqlite3.OperationalError(what[1]), lambda text: text == "COMMIT")
+    elif name == "down":
+        here.kill()
+        here.disturb()
+        here.down_until = exchange.now + what[0] * 1000
+    elif name == "clock":
+        exchange.skew, here.blind_until = what[0], exchange.now + 65_000
+    else:
+        kind, back, lasts = what
+        row = int(np.searchsorted(MARKET.open_time.astype("M8[ms]").astype(int), exchange.now, "right")) - 1 + back
+        prices = tuple(float(getattr(MARKET, each)[row]) for each in ("open", "high", "low", "close", "volume"))
+        shown = (*prices[:3], prices[2], prices[4]) if kind == "revised" else None
+        when = {"start": exchange.now, "end": exchange.now + lasts * 1000, "perpetual": here.perpetual}
+        exchange.revise("BTCUSDT", MARKET.open_time[row], shown, **when)
+
+
+def play(schedule, venue: str) -> None:
+    """Play a schedule, then let all be quiet, and look."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, world(Path(folder), venue) as here:
+        begun, coming = here.exchange.now, sorted(schedule, key=lambda each: each[0])
+
+        def before():
+            while coming and here.exchange.now - begun >= coming[0][0] * 1000:
+                befall(here, coming.pop(0)[1])
+
+        here.live_until(MARKET.open_time[FIRST + BARS], before)
+        here.exchange.faults.clear()
+        here.exchange.skew, here.at_wire, here.at_file = 0, None, None
+        here.live_until(MARKET.open_time[FIRST + BARS + QUIET] + np.timedelta64(30, "s"))
+        here.check()
+
+
+QUICKLY = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_day_without_faults_is_quiet(venue):
+    play([], venue)
+
+
+@settings(max_examples=30, derandomize=True, phases=[Phase.generate], **QUICKLY)
+@given(schedules, st.sampled_from(VENUES))
+def test_after_any_faults_the_account_is_the_ledger(schedule, venue):
+    play(schedule, venue)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, **QUICKLY)
+@given(schedules, st.sampled_from(VENUES))
+def test_after_any_of_five_hundred_schedules_the_account_is_the_ledger(schedule, venue):
+    play(schedule, venue)
