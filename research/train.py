@@ -40,6 +40,8 @@ from research.training_report import write_report
 from research.walk_forward import Audit, Forecast, audit_forecasts, fit_fold, pack, run_fold, unpack
 from research.weights import uniqueness
 
+OTHER_NETWORKS = ("streaming", "resnet", "supcon")  # whose losses from several seeds stand beside the Transformer's
+
 
 def train(  # noqa: PLR0913 - workers change how fast, not what
     config: TrainConfig,
@@ -96,7 +98,7 @@ def train(  # noqa: PLR0913 - workers change how fast, not what
     steps.plan(fits + config.folds.count * max(WORK[kind] for kind in config.candidates) + 0.5)
     finals = fit_finals(study, parts, steps)
     choice = choose_final(study, finals)
-    spread, other_spread = (seed_spread(study, finals, parts, steps, kind) for kind in ("transformer", "streaming"))
+    spread, *others = (seed_spread(study, finals, parts, steps, kind) for kind in ("transformer", *OTHER_NETWORKS))
     steps.plan(config.folds.count * (WORK[choice.kind] + 0.15) + 0.5)
     forecasts, fold_notes = walk(study, choice.kind, parts, steps, workers)
     steps.begin("auditor and regimes", 0.5)
@@ -107,8 +109,7 @@ def train(  # noqa: PLR0913 - workers change how fast, not what
     chosen |= {"candidates": candidates_table(finals, choice), "seed_losses": spread}
     metrics = measure(study, forecasts, audits, fitted)
     metrics |= {"parity": parity, "regime": regime_notes}
-    if other_spread:
-        chosen |= {"streaming_seed_losses": other_spread}
+    chosen |= {f"{kind}_seed_losses": losses for kind, losses in zip(OTHER_NETWORKS, others, strict=True) if losses}
     if baseline is not None:
         chosen |= {
             "baseline_levels": served_table(study, baseline, window=config.reach_of(choice.kind)).levels.tolist()

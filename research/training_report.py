@@ -114,8 +114,8 @@ def _candidates(candidates: Sequence[dict[str, Any]], predictor: dict[str, Any])
         f"Candidates on validation ({one['n']} rows, n_eff {one['n_eff']:.0f}, base rate {one['base_rate']:.3f},"
         f" no skill loses {one['no_skill']:.5f})"
     )
-    for kind, key in (("transformer", "seed_losses"), ("streaming", "streaming_seed_losses")):
-        spread = predictor.get(key, [])
+    for kind in ("transformer", "streaming", "resnet", "supcon"):
+        spread = predictor.get("seed_losses" if kind == "transformer" else f"{kind}_seed_losses", [])
         if len(spread) > 1:
             title += f"; the {kind}'s loss by seed: {', '.join(f'{loss:.5f}' for loss in spread)}"
     rows: list[tuple[str, ...]] = []
