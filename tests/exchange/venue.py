@@ -38,7 +38,8 @@ class Exchange:
         self.before: tuple[SpotDesk, PerpDesk] | None = None  # as it was before the last order or cancel
         self.before_at = 0
         self.pending: list[tuple[int, Callable[[], Any]]] = []  # requests that are still on their way
-        self.url = ""
+        self.url = ""  # of its server; without one, `tests.exchange.wire` asks it directly
+        self.weight: dict[int, int] = {}
         self._ids = 1000
 
     def next_id(self) -> int:

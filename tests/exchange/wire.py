@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from tests.exchange.gate import Request, ask
 from tests.exchange.venue import KEY, SECRET, Exchange
 
 
@@ -30,15 +31,7 @@ class Loopback(HTTPAdapter):
         number = self.sent
         if self.cut:
             self.cut(number, name, "before")
-        request.url = self.exchange.url + parts.path + (f"?{parts.query}" if parts.query else "")
-        try:
-            answer = super().send(request, *args, **kwargs)
-        except requests.ConnectionError:
-            kind, _ = (self.exchange.faults.struck or [("", "")])[-1]
-            if not kind.startswith("timeout"):
-                raise
-            self.exchange.advance(int(kwargs.get("timeout", 10) * 1000))
-            raise requests.ReadTimeout("Read timed out") from None
+        answer = self._over_http(request, args, kwargs) if self.exchange.url else self._directly(request, kwargs)
         try:
             if self.cut:
                 self.cut(number, name, "after")
@@ -46,6 +39,37 @@ class Loopback(HTTPAdapter):
             answer.close()
             raise
         return answer
+
+    def _over_http(self, request: requests.PreparedRequest, args: Any, kwargs: Any) -> requests.Response:
+        parts = urlsplit(str(request.url))
+        request.url = self.exchange.url + parts.path + (f"?{parts.query}" if parts.query else "")
+        try:
+            return super().send(request, *args, **kwargs)
+        except requests.ConnectionError:
+            kind, _ = (self.exchange.faults.struck or [("", "")])[-1]
+            self._lost(kind, kwargs)
+            raise
+
+    def _directly(self, request: requests.PreparedRequest, kwargs: Any) -> requests.Response:
+        """Without a server: ten times as fast, and the same gate."""
+        parts = urlsplit(str(request.url))
+        body = request.body.decode() if isinstance(request.body, bytes) else request.body or ""
+        key = request.headers.get("X-MBX-APIKEY")
+        told = ask(self.exchange, Request(str(request.method), parts.path, parts.query, body, key))
+        if told.lost:
+            self._lost(told.lost.replace("hang", "timeout"), kwargs)
+            raise requests.ConnectionError("Connection reset by peer")
+        answer = requests.Response()
+        answer.status_code, answer.reason = told.status, "OK" if told.status < 400 else "Refused"
+        answer.headers.update(told.headers)
+        answer._content, answer.url, answer.request = told.text.encode(), str(request.url), request
+        return answer
+
+    def _lost(self, kind: str, kwargs: Any) -> None:
+        """Of a timeout, the client's patience passes on the exchange's clock."""
+        if kind.startswith("timeout"):
+            self.exchange.advance(int(kwargs.get("timeout", 10) * 1000))
+            raise requests.ReadTimeout("Read timed out") from None
 
 
 def connect(client: Any, exchange: Exchange, cut: Callable[[int, str, str], None] | None = None) -> Any:

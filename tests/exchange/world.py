@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from live.ledger import Ledger
 from live.limits import Limits
 from live.runner import Account, ExchangeTime, Runner
 from live.start import _begun
+from tests.exchange.fixtures import serving
 from tests.exchange.venue import KEY, SECRET, Exchange
 from tests.exchange.wire import Killed, connect
 from tests.live_desk import Momentum, identity
@@ -255,14 +256,11 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, symbol: str = "spot", row: int = FIRST):  # type: ignore[no-untyped-def]
-    """A world for one schedule."""
-    from tests.exchange.fixtures import serving
-
-    with serving() as exchange:
+def world(folder: Path, symbol: str = "spot", row: int = FIRST, served: bool = False):  # type: ignore[no-untyped-def]
+    """A world for one schedule; ``served`` over real sockets."""
+    with serving() if served else nullcontext(Exchange()) as exchange:
         made = World(folder, exchange, symbol, row)
         try:
             yield made
         finally:
-            with suppress(Exception):
-                made.kill()
+            made.kill()
