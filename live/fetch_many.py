@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def fetch_one(data: Path, asked: Asked, since: str | None, replace: bool, as_jso
     """Fetch one series and say what became of it; return whether all is well."""
     exchange, market, timeframe, symbol = asked
     begin = _time(since)
-    with _telling() as tell:
-        fetch = Fetch(open_source(exchange, market, tell), Store(data), market, timeframe or FUNDING, symbol)
+    with _telling() as tell, closing(open_source(exchange, market, tell)) as source:
+        fetch = Fetch(source, Store(data), market, timeframe or FUNDING, symbol)
         return _ended([_run(fetch, begin, replace, tell)], as_json)
 
 
@@ -39,8 +39,7 @@ def fetch_all(data: Path, replace: bool, as_json: bool) -> bool:
             f"no series in {data} was fetched; begin with: tradsys data fetch BTC/USDT 1h --since 2019-01-01"
         )
     outcomes: list[Outcome | str] = []
-    with _telling() as tell:
-        opened = _Opened(tell)
+    with _telling() as tell, closing(_Opened(tell)) as opened:
         for name in named:
             try:
                 outcomes.append(_run(stored_fetch(store, name, opened), None, replace, tell))
@@ -60,6 +59,10 @@ class _Opened:
         if key not in self.sources:
             self.sources[key] = open_source(name, market, self.tell)
         return self.sources[key]
+
+    def close(self) -> None:
+        for source in self.sources.values():
+            source.close()
 
 
 def _run(fetch: Fetch, since: np.datetime64 | None, replace: bool, tell: Tell) -> Outcome | str:

@@ -42,6 +42,11 @@ class Source:
         self._wire = Wire(client, Keys())
         self._told: tuple[int, float] | None = None
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        if session := getattr(self._client, "session", None):
+            session.close()
+
     def now(self) -> int:
         """Return the exchange's time in nanoseconds, or this machine's where the exchange tells none.
 

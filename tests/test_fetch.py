@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from live.clock import Clock
 from live.data_verbs import data_app
 from live.fetch import Fetch
 from live.fetch_source import TRIES, Source, open_source
-from tests.exchange.fixtures import loopback_exchange, serving  # noqa: F401
+from tests.exchange.fixtures import loopback_exchange  # noqa: F401
 from tests.exchange.wire import Loopback, connect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,8 +63,8 @@ def source(exchange, clock: Clock | None = None, tell=lambda _: None, market: st
 
 def fetch(exchange, root: Path, since=BEGIN, market: str = "BTC/USDT", timeframe: str = "1h", **how):
     tell = how.setdefault("tell", lambda _: None)
-    asking = source(exchange, how.pop("clock", None), tell, market)
-    return Fetch(asking, Store(root), market, timeframe, how.pop("symbol", "")).run(since, **how)
+    with closing(source(exchange, how.pop("clock", None), tell, market)) as asking:
+        return Fetch(asking, Store(root), market, timeframe, how.pop("symbol", "")).run(since, **how)
 
 
 def content(root: Path, name: str = "BTCUSDT-1h") -> dict[str, bytes]:
@@ -261,9 +261,9 @@ class Again(Loopback):
 
 
 def test_a_page_that_comes_twice_is_asked_for_again(market, tmp_path):
-    asking = source(market)
-    asking._client.session.mount("https://", Again(market, None))
-    Fetch(asking, Store(tmp_path), "BTC/USDT", "1h").run(BEGIN)
+    with closing(source(market)) as asking:
+        asking._client.session.mount("https://", Again(market, None))
+        Fetch(asking, Store(tmp_path), "BTC/USDT", "1h").run(BEGIN)
     assert Store(tmp_path).load("BTCUSDT-1h").fingerprint() == market.bars.fingerprint()
 
 
@@ -400,11 +400,13 @@ def verb(market, monkeypatch, tmp_path):
     def call(*words: str):
         return CliRunner().invoke(data_app, [*words, "--data", str(tmp_path)])
 
-    return call
+    yield call
+    wire.close()
 
 
 def test_the_verb_fetches_updates_and_says_so(verb, market, tmp_path):
     done = verb("fetch", "BTC/USDT", "1h", "--since", "2020-01-01")
+    assert done.exception is None, done.exception
     assert (done.exit_code, done.stdout) == (
         0,
         "BTCUSDT-1h: 2600 rows 2020-01-01T00:00 .. 2020-04-18T07:00, 2600 new\n",
@@ -446,7 +448,30 @@ def test_the_verb_refuses_half_a_request(verb, words):
     assert str(verb(*words).exception).startswith("name a market and a timeframe (BTC/USDT 1h)")
 
 
-def test_serving_is_what_the_children_talk_to():
-    with serving() as exchange:
-        assert requests.get(f"{exchange.url}/api/v3/time", timeout=5).json() == {"serverTime": 0}
-        assert isinstance(SimpleNamespace(url=exchange.url).url, str)
+INTERRUPTED = """
+import os, signal, sys
+from types import SimpleNamespace
+import requests
+import tradsys
+from tests.exchange.wire import Loopback
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Cut(Loopback):
+    def send(self, request, *args, **kwargs):
+        if "klines" in request.url and self.sent >= 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().send(request, *args, **kwargs)
+wire = Cut(SimpleNamespace(url=sys.argv[1]), None)
+requests.Session.get_adapter = lambda self, url: wire
+sys.argv[1:] = ["data", "fetch", "BTC/USDT", "1h", "--since", "2020-01-01", "--data", sys.argv[2]]
+tradsys.main()
+"""
+
+
+def test_whoever_presses_ctrl_c_is_told_that_the_same_command_goes_on(market, tmp_path):
+    command = [sys.executable, "-c", INTERRUPTED, market.url, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert "BTCUSDT-1h: what was fetched is kept, the same command goes on from there" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(Store(tmp_path).load("BTCUSDT-1h")) == 1997

@@ -48,9 +48,11 @@ def print_series(series: Sequence[Series], as_json: bool) -> None:
     if as_json:
         screen.out(dumps([asdict(s) for s in series]), highlight=False)
         return
-    rows = [(s.name, s.symbol, s.timeframe, f"{s.rows}", s.first, s.last, s.damage or s.source) for s in series]
-    heads = ("series", "symbol", "bars of", "bars", "first", "last", "source")
-    screen.print(table_of(heads, rows, numeric=("bars",)))
+    rows = [
+        (s.name, s.symbol, s.timeframe or s.kind, f"{s.rows}", s.first, s.last, s.damage or s.source) for s in series
+    ]
+    heads = ("series", "symbol", "bars of", "rows", "first", "last", "source")
+    screen.print(table_of(heads, rows, numeric=("rows",)))
 
 
 def print_kept(kept: Sequence[Any], names: Mapping[str, str], freed: int | None, as_json: bool) -> None:
