@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import DataError
-from research.config import TrainConfig, parse_config
-from research.events import Examples, Split
+from engine.errors import DataError, UsageError
+from research.events import Examples
 from research.fit_transformer import NeuralModel, fit_transformer, sizes_of
 from research.losses import binary_loss, focal_loss, focal_minimiser, recovered_logit
 from research.networks import Attention, Encoder, Scaler, Sizes
+from tests.research_toys import dice, halves, settings
 
 SIZES = Sizes(window=8, features=3, width=16, layers=2, heads=2, feedforward=32, dropout=0.0)
 
@@ -23,29 +23,10 @@ def encoder(seed: int = 0) -> Encoder:
     return Encoder(SIZES, Scaler(torch.zeros(3), torch.ones(3)), 0.5).eval()
 
 
-def dice(n: int = 600, planted: float = 0.0, seed: int = 0) -> Examples:
-    """Return features from dice, with labels that may follow the last bar's first feature."""
-    rng = np.random.default_rng(seed)
-    matrix = rng.standard_normal((n, 3)).astype(np.float32)
-    y = (rng.random(n) < 1 / (1 + np.exp(-planted * matrix[:, 0]))).astype(float)
-    decidable = np.arange(n) >= 7
-    return Examples(matrix, 8, decidable, y, np.arange(n) + 1, np.zeros((n, 2)))
-
-
-def settings(**transformer) -> TrainConfig:
-    base = {"width": 16, "feedforward": 32, "dropout": 0.0, "stride": 1, "batch": 64, "epochs": 3}
-    return parse_config({"window": 8, "threads": 1, "trees": {"lags": [0]}, "transformer": base | transformer})
-
-
-def halves(examples: Examples) -> Split:
-    rows = examples.rows
-    return examples.split(rows[: len(rows) // 2], rows[len(rows) // 2 :])
-
-
 def test_64_samples_can_be_learned_by_heart():
     examples = dice(80)
     rows = examples.rows[:64]
-    config = settings(epochs=150, patience=150, rate=0.01, decay=0.0, warmup=0.05)
+    config = settings({"epochs": 150, "patience": 150, "rate": 0.01, "decay": 0.0, "warmup": 0.05})
     model, _ = fit_transformer(examples, examples.split(rows, rows), config)
     p = torch.sigmoid(torch.from_numpy(model.logits(examples, rows)))
     assert float(torch.nn.functional.binary_cross_entropy(p, torch.from_numpy(examples.y[rows]))) < 0.01
@@ -99,8 +80,8 @@ def test_it_starts_at_the_base_rate():
 
 def test_the_same_seed_gives_the_same_network_and_another_another():
     examples = dice(200)
-    first, again = (fit_transformer(examples, halves(examples), settings(dropout=0.2))[0] for _ in range(2))
-    other, _ = fit_transformer(examples, halves(examples), settings(dropout=0.2), None, 1)
+    first, again = (fit_transformer(examples, halves(examples), settings({"dropout": 0.2}))[0] for _ in range(2))
+    other, _ = fit_transformer(examples, halves(examples), settings({"dropout": 0.2}), None, 1)
     for name, value in first.state().items():
         np.testing.assert_array_equal(value, again.state()[name])
     assert not np.array_equal(first.state()["head.weight"], other.state()["head.weight"])
@@ -108,7 +89,7 @@ def test_the_same_seed_gives_the_same_network_and_another_another():
 
 def test_training_leaves_torch_as_it_was():
     before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.random.get_rng_state())
-    fit_transformer(dice(120), halves(dice(120)), settings(epochs=1))
+    fit_transformer(dice(120), halves(dice(120)), settings({"epochs": 1}))
     assert torch.get_num_threads() == before[0]
     assert torch.are_deterministic_algorithms_enabled() == before[1]
     torch.testing.assert_close(torch.random.get_rng_state(), before[2])
@@ -117,7 +98,7 @@ def test_training_leaves_torch_as_it_was():
 @pytest.mark.parametrize("loss", ["bce", "focal"])
 def test_a_planted_edge_is_found_and_its_probabilities_are_the_truth(loss):
     examples = dice(3000, planted=1.0)
-    model, _ = fit_transformer(examples, halves(examples), settings(epochs=8, rate=0.004, loss=loss))
+    model, _ = fit_transformer(examples, halves(examples), settings({"epochs": 8, "rate": 0.004, "loss": loss}))
     rows = examples.rows
     line = np.polyfit(examples.matrix[rows, 0], model.logits(examples, rows), 1)
     assert line[0] == pytest.approx(1.0, abs=0.35)
@@ -125,8 +106,8 @@ def test_a_planted_edge_is_found_and_its_probabilities_are_the_truth(loss):
 
 def test_a_saved_network_says_the_same():
     examples = dice(200)
-    model, _ = fit_transformer(examples, halves(examples), settings(epochs=1))
-    again = NeuralModel.restore(model.state(), settings(epochs=1))
+    model, _ = fit_transformer(examples, halves(examples), settings({"epochs": 1}))
+    again = NeuralModel.restore(model.state(), settings({"epochs": 1}))
     np.testing.assert_array_equal(model.logits(examples, examples.rows), again.logits(examples, examples.rows))
 
 
@@ -136,11 +117,11 @@ def test_steps_without_a_finite_loss_are_skipped_and_counted_and_many_refuse():
     row = np.arange(800)
     bare = dataclasses.replace(examples, decidable=examples.decidable & (row != 20) & (row % 4 != 0))
     split = bare.split(bare.rows[:400], bare.rows[420:])
-    _, notes = fit_transformer(bare, split, settings(batch=2, epochs=1))
+    _, notes = fit_transformer(bare, split, settings({"batch": 2, "epochs": 1}))
     assert 1 <= notes["failed_steps"] <= 7
     examples.matrix[:400:4] = np.nan
     with pytest.raises(DataError, match=r"training steps had no finite loss; lower transformer.rate"):
-        fit_transformer(bare, split, settings(batch=2, epochs=1))
+        fit_transformer(bare, split, settings({"batch": 2, "epochs": 1}))
 
 
 def test_windows_are_gathered_and_end_at_their_row():
@@ -187,6 +168,50 @@ def test_focal_loss_without_focus_is_the_cross_entropy_and_its_gradient_is_right
     torch.testing.assert_close(focal_loss(logits, y, 0.0), binary_loss(logits, y))
     assert torch.autograd.gradcheck(lambda z: focal_loss(z, y, 2.0), (logits,))
     assert torch.isfinite(recovered_logit(torch.tensor([-80.0, 80.0]), 2.0)).all()
+
+
+PATCHED = SIZES._replace(patch=4, patch_step=3)
+
+
+def patched(sizes: Sizes = PATCHED) -> Encoder:
+    torch.manual_seed(0)
+    return Encoder(sizes, Scaler(torch.zeros(3), torch.ones(3)), 0.5).eval()
+
+
+@pytest.mark.parametrize(("patch", "step", "tokens"), [(4, 3, 2), (4, 2, 3), (8, 8, 1), (2, 1, 7)])
+def test_patches_are_counted_from_the_last_bar_and_so_are_their_parameters(patch, step, tokens):
+    sizes = SIZES._replace(patch=patch, patch_step=step)
+    network = patched(sizes)
+    assert sizes.tokens == tokens == network.position.shape[0]
+    assert sum(p.numel() for p in network.parameters()) == sizes.parameters
+    windows = torch.randn(2, 8, 6, requires_grad=True)
+    assert network.embed(windows).shape == (2, tokens, 16)
+    network.embed(windows)[:, -1].sum().backward()
+    seen = windows.grad.abs().sum((0, 2)).nonzero().flatten().tolist()
+    assert seen == list(range(8 - patch, 8))
+
+
+def test_a_patch_is_one_linear_map_of_its_bars():
+    network, x = patched(), torch.randn(3, 8, 6)
+    slices = torch.stack([x[:, first : first + 4] for first in (1, 4)], dim=1)
+    weight = network.embed.mix.weight.permute(0, 2, 1).reshape(16, -1)
+    told = slices.reshape(3, 2, -1) @ weight.T + network.embed.mix.bias
+    with torch.no_grad():
+        torch.testing.assert_close(network.embed(x), told, atol=1e-5, rtol=1e-5)
+
+
+def test_an_encoder_of_patches_learns_a_planted_edge():
+    examples = dice(1500, planted=2.0)
+    keys = {"epochs": 6, "rate": 0.004, "patch": 4, "patch_step": 2}
+    model, _ = fit_transformer(examples, halves(examples), settings(keys))
+    rows = halves(examples).inner
+    assert ((model.logits(examples, rows) > 0) == (examples.matrix[rows, 0] > 0)).mean() > 0.85
+
+
+@pytest.mark.parametrize("keys", [{"patch": 9}, {"patch": 4, "patch_step": 5}, {"patch": 1, "patch_step": 1}])
+def test_patches_that_do_not_fit_the_window_are_refused(keys):
+    with pytest.raises(UsageError, match=r"transformer.patch must be 0, or in 2..window with 1 <= patch_step <= patch"):
+        settings(keys)
 
 
 def test_the_shape_follows_the_configuration():
