@@ -173,12 +173,12 @@ def test_returns_are_over_sessions_and_stand_still_at_weekends(store):
 
 
 def test_the_past_of_a_join_does_not_change_when_bars_or_rows_arrive(store):
-    names = [name for name in COLUMNS if "book" not in COLUMNS[name].series]
+    names = [name for name in COLUMNS if "book" not in COLUMNS[name].series[0]]
     whole = with_context(HOURS, names, store)
     for n in (1, 30, 400, 900):
         assert same(with_context(HOURS.upto(n), names, store), whole.upto(n))
     for name in names:
-        series = _stored(series_of(name, HOURS), name, HOURS, Store(store))
+        series = _stored(series_of(name, HOURS, Store(store)), Store(store))
         for t in (300, 700):
             keep = series.known_at <= HOURS.close_time[t]
             past = External(series.name, series.known_at[keep], {k: v[keep] for k, v in series.columns.items()})
@@ -208,7 +208,7 @@ def test_dvol_is_known_when_its_hour_is_over(store):
 
 def test_a_perpetual_takes_its_pairs_funding(store):
     perpetual = replace(HOURS, symbol="BTCUSDT.P")
-    assert series_of("funding_8h", perpetual) == "BTCUSDT-funding"
+    assert series_of("funding_8h", perpetual, Store(store)) == "BTCUSDT-funding"
     assert same(with_context(perpetual, ["funding_8h"], store), with_context(HOURS, ["funding_8h"], store))
 
 
@@ -218,12 +218,12 @@ def test_what_is_joined_already_stays_and_nothing_is_read_for_it(tmp_path):
 
 
 def test_a_series_that_is_not_stored_is_asked_for_by_name_and_remedy(tmp_path):
-    said = "vix_level beside BTCUSDT needs the series VIX-1d, which is not stored here; `tradsys data import FILE --sym"
+    said = (
+        "vix_level beside BTCUSDT needs VIX or VIX-1d, which is not stored here; `tradsys data import FILE --symbol V"
+    )
     with pytest.raises(UsageError, match=said):
         with_context(HOURS, ["vix_level"], tmp_path)
-    with pytest.raises(
-        UsageError, match=r"BTCUSDT-funding, which is not stored here; `tradsys data fetch MARKET --fund"
-    ):
+    with pytest.raises(UsageError, match=r"`data import-series FILE --name BTCUSDT-funding`"):
         with_context(HOURS, ["funding_8h"], tmp_path)
     with pytest.raises(UsageError, match="unknown column beside bars 'vix_levl'; did you mean 'vix_level'"):
         with_context(HOURS, ["vix_levl"], tmp_path)
@@ -235,7 +235,7 @@ def test_real_macro_series_are_imported_as_they_are_and_joined(shared_data, tmp_
         store.import_file(shared_data / "macro" / f"{name}.parquet")
     bars = read_bars(shared_data / "crypto" / "BTCUSDT_1h.parquet")
     bars = bars[bars.since(np.datetime64("2022-01-01")) : bars.since(np.datetime64("2025-06-01"))]
-    names = [name for name in COLUMNS if "{" not in COLUMNS[name].series]
+    names = [name for name in COLUMNS if "{" not in COLUMNS[name].series[0]]
     joined_bars = with_context(bars, names, tmp_path)
     matrix = feature_matrix(joined_bars, names)
     known = np.isfinite(matrix).mean(axis=0)
@@ -243,3 +243,18 @@ def test_real_macro_series_are_imported_as_they_are_and_joined(shared_data, tmp_
     row = joined_bars.since(np.datetime64("2024-08-06T12"))  # the day after the carry trade was undone
     assert np.exp(joined_bars.context["vix_level"][row]) == pytest.approx(38.57)
     assert joined_bars.context["vix_change_5"][row] > 0.7
+
+
+def test_values_imported_with_their_moments_come_before_bars(store, tmp_path):
+    """Under the plain name, as `import-series` and `fetch --funding` keep them, whatever the only column is called."""
+    bars = HOURS[:90]
+    Store(tmp_path).keep(bars_at(np.array(["2024-01-05"], "M8[D]"), [30.0], DAY_NS, "VIX", sessions=True), "bars")
+    at = np.array(["2024-01-31"], "M8[ns]")
+    Store(tmp_path).keep_values(External("VIX", at, {"value": np.array([20.0])}), "values")
+    np.testing.assert_allclose(with_context(bars, ["vix_level"], tmp_path).context["vix_level"], np.log(20.0))
+    rates = External("BTCUSDT-funding", at, {"funding_rate": np.array([1e-4]), "mark": np.array([1.0])})
+    Store(tmp_path).keep_values(rates, "values")
+    assert with_context(bars, ["funding_8h"], tmp_path).context["funding_8h"][:5].tolist() == [1e-4] * 5
+    Store(tmp_path).keep_values(External("DXY", at, {"a": np.ones(1), "b": np.ones(1)}), "values")
+    with pytest.raises(UsageError, match="dxy_ret_5 is made of close; the series DXY has a, b"):
+        with_context(bars, ["dxy_ret_5"], tmp_path)

@@ -36,10 +36,11 @@ class Column:
 
     Parameters
     ----------
-    series : str
-        Name in the store; ``{symbol}`` (of a perpetual, its pair's) and ``{timeframe}`` are the bars'.
-    value : str
-        The series' column it is made of.
+    series : tuple of str
+        Names in the store, the first that is there counts; ``{symbol}`` (of a perpetual, its pair's) and
+        ``{timeframe}`` are the bars'.
+    value : tuple of str
+        What the series' column may be called; the only column of a series may be called anything.
     make : callable
         From values and the moments they were known to values, both of shape (n,), row by row from the past.
     remedy : str
@@ -48,8 +49,8 @@ class Column:
         Beyond this age nothing is known; 0 for the length of a bar: what was known before it does not count.
     """
 
-    series: str
-    value: str
+    series: tuple[str, ...]
+    value: tuple[str, ...]
     make: Callable[[Floats, Times], Floats]
     remedy: str
     tolerance_ns: int = TOLERANCE_NS
@@ -93,21 +94,20 @@ def _span(known_at: Times, rows: int) -> Floats:
 
 
 def _macro(symbol: str, make: Callable[[Floats, Times], Floats]) -> Column:
-    return Column(f"{symbol}-1d", "close", make, f"`tradsys data import FILE --symbol {symbol}` (daily bars)")
+    remedy = f"`tradsys data import FILE --symbol {symbol}` (daily bars) or `data import-series FILE --name {symbol}`"
+    return Column((symbol, f"{symbol}-1d"), ("close",), make, remedy)
 
 
 def _book(value: str) -> Column:
     remedy = "research.orderbook.store_book makes it of a recorded book"
-    return Column("{symbol}-book-{timeframe}", value, _as_it_is, remedy, 0)
+    return Column(("{symbol}-book-{timeframe}",), (value,), _as_it_is, remedy, 0)
 
 
 _WEEK = _change(5, 12 * 24 * HOUR_NS)  # five sessions, also around the end of a year
-_DVOL = "BTC-DVOL-1h", "close"
+_DVOL = ("BTC-DVOL", "BTC-DVOL-1h"), ("close",)
 _DVOL_FILE = "`tradsys data import FILE --symbol BTC-DVOL` (hourly bars)"
-_FUNDING = "{symbol}-funding", "rate"
-_FUNDING_FILE = (
-    "`tradsys data fetch MARKET --funding`, or `tradsys data import FILE --symbol {symbol}` (timestamp, funding_rate)"
-)
+_FUNDING = ("{symbol}-funding",), ("rate", "funding_rate", "fundingRate")
+_FUNDING_FILE = "`tradsys data fetch MARKET --funding` or `data import-series FILE --name {series}`"
 COLUMNS = {
     "vix_level": _macro("VIX", _level),
     "vix_change_5": _macro("VIX", _WEEK),
@@ -149,16 +149,15 @@ def with_context(bars: Bars, names: Iterable[str], data_root: Path) -> Bars:
     {}
     """
     wanted = [name for name in dict.fromkeys(names) if name not in bars.context]
-    if not wanted:
-        return bars
     found: dict[str, External] = {}
+    context = dict(bars.context)
     for name in wanted:
         if name not in COLUMNS:
             raise unknown("column beside bars", name, COLUMNS)
-        series = series_of(name, bars)
-        if series not in found:
-            found[series] = _stored(series, name, bars, Store(data_root))
-    return bars.beside({**bars.context, **{name: joined(bars, name, found[series_of(name, bars)]) for name in wanted}})
+        series = series_of(name, bars, Store(data_root))
+        found[series] = found.get(series) or _stored(series, Store(data_root))
+        context[name] = joined(bars, name, found[series])
+    return bars.beside(context) if wanted else bars
 
 
 def joined(bars: Bars, name: str, series: External) -> Floats:
@@ -172,7 +171,7 @@ def joined(bars: Bars, name: str, series: External) -> Floats:
     array([0.0001, 0.0001, 0.0001])
     """
     how = COLUMNS[name]
-    values = how.make(series.columns[how.value], series.known_at)
+    values = how.make(_values(series, name, how.value), series.known_at)
     tolerance = how.tolerance_ns or bars.timeframe_ns - 1
     told = as_of(bars, External(series.name, series.known_at, {name: values}), tolerance)
     if name.endswith("_age"):
@@ -180,16 +179,22 @@ def joined(bars: Bars, name: str, series: External) -> Floats:
     return told[f"{series.name}.{name}"]
 
 
-def series_of(name: str, bars: Bars) -> str:
-    """Return the stored series that a column is made of.
+def series_of(name: str, bars: Bars, store: Store) -> str:
+    """Return the stored series that a column beside some bars is made of.
 
-    Examples
-    --------
-    >>> from engine.synthetic import random_bars
-    >>> series_of("vix_level", random_bars(3)), series_of("ofi", random_bars(3))
-    ('VIX-1d', 'RANDOM-0-book-1h')
+    Raises
+    ------
+    UsageError
+        When none is stored, with the way to store one.
     """
-    return COLUMNS[name].series.format(symbol=plain_name(bars.symbol).removesuffix(".P"), timeframe=bars.timeframe)
+    how, symbol = COLUMNS[name], plain_name(bars.symbol).removesuffix(".P")
+    asked = [series.format(symbol=symbol, timeframe=bars.timeframe) for series in how.series]
+    stored = {series.casefold(): series for series in store.names()}
+    there = next((stored[series.casefold()] for series in asked if series.casefold() in stored), None)
+    if there is None:
+        remedy = how.remedy.format(series=asked[0])
+        raise UsageError(f"{name} beside {bars.symbol} needs {' or '.join(asked)}, which is not stored here; {remedy}")
+    return there
 
 
 def known_bars(bars: Bars) -> External:
@@ -199,10 +204,14 @@ def known_bars(bars: Bars) -> External:
     return External(f"{bars.symbol}-{bars.timeframe}", known_at, {"close": bars.close}, days)
 
 
-def _stored(series: str, name: str, bars: Bars, store: Store) -> External:
-    if series.casefold() not in (stored.casefold() for stored in store.names()):
-        remedy = COLUMNS[name].remedy.format(symbol=bars.symbol)
-        raise UsageError(f"{name} beside {bars.symbol} needs the series {series}, which is not stored here; {remedy}")
-    if store.series(series).kind == BARS:
-        return known_bars(store.load(series))
-    return store.load_values(series)
+def _stored(series: str, store: Store) -> External:
+    return known_bars(store.load(series)) if store.series(series).kind == BARS else store.load_values(series)
+
+
+def _values(series: External, name: str, called: tuple[str, ...]) -> Floats:
+    """The column of a series that another is made of."""
+    there = list(series.columns)
+    column = next((one for one in (*called, *(there if len(there) == 1 else ())) if one in there), None)
+    if column is None:
+        raise UsageError(f"{name} is made of {' or '.join(called)}; the series {series.name} has {', '.join(there)}")
+    return series.columns[column]
