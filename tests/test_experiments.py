@@ -65,7 +65,7 @@ def macro_folder(root, bars, follow=None):
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr(module_of("A5"), "MOVED", (20, 20))
+    monkeypatch.setattr(module_of("A5"), "MOVED", (5, 5))
     monkeypatch.setattr(module_of("A16"), "WINDOWS", (5, 5))
     monkeypatch.setattr(module_of("A16"), "WINDOWS_DAYS", (30, 90))
 

@@ -28,9 +28,9 @@ CLAIM = "Audited: +13.04 %, Sharpe 2.49, 24 trades, 79 % won: the winner"
 CLAIMED_SHARPE = 2.49
 OTHERS, SURE = 31, 0.95  # the notes' trials before it; METHODS A8
 THRESHOLDS = (0.95, 0.75)
-NONE, HONEST, IN_SAMPLE = "none", "out of fold", "in-sample"
+NONE, HONEST, IN_SAMPLE = "none", "OOF", "fooled"  # OOF: out of fold; fooled: in-sample
 COLUMNS = (
-    Column("threshold", ".2f"),
+    Column("cut", ".2f"),
     Column("auditor"),
     Column("passed", ".0%"),
     Column("claimed", ".3f"),
@@ -161,6 +161,6 @@ def _sentence(audited: Assessment, one: Traded, gain: Interval, claims: Any) -> 
     return (
         f"in the walk-forward Audited makes {len(one.net)} trades at a Sharpe ratio of {shown(audited.sharpe)} (claimed"
         f" 2.49), DSR {'unknown' if dsr is None else f'{dsr:.2f}'}; against the same threshold without auditor"
-        f" {shown(gain)}; the auditor taught in-sample claims {fooled[1]:.3f} where {fooled[2]:.3f} came true and"
-        f" passes {fooled[0]:.0%}"
+        f" {shown(gain)}, where trading less is a gain by itself; the auditor"
+        f" taught in-sample claims {fooled[1]:.3f} where {fooled[2]:.3f} came true and passes {fooled[0]:.0%}"
     )

@@ -35,7 +35,7 @@ def print_page(page: dict[str, Any], screen: Console) -> None:
 
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for i, (head, _) in enumerate(page["columns"]):
-        table.add_column(head, justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(head, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
     for row in page["rows"]:
         table.add_row(*(cell(value, style) for value, (_, style) in zip(row, page["columns"], strict=True)))
     screen.print(f"{page['id']}  {page['claim']}", style="bold", soft_wrap=True)
