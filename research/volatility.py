@@ -202,7 +202,7 @@ def race(
     for fold in range(folds):
         if tell is not None:
             tell(f"fold {fold + 1} of {folds}", fold, folds)
-        past = known[known + ahead < edges[fold]]
+        past = taught(known, int(edges[fold]), ahead)
         now = known[(known >= edges[fold]) & (known < edges[fold + 1] + (fold + 1 == folds))]
         rows.append(now)
         told["agent"].append(fit_volatility(inputs[past], realised[past], EVERYTHING).variance(inputs[now]))
@@ -216,6 +216,11 @@ def race(
     foreseen = {name: np.concatenate(parts) for name, parts in told.items()}
     notes = {"rows": len(judged), "from": format_time(bars.open_time[judged[0]]), "ahead": ahead}
     return _judge(realised[judged], foreseen, ahead), notes | {"to": format_time(bars.open_time[judged[-1]])}
+
+
+def taught(known: NDArray[np.int64], first: int, ahead: int) -> NDArray[np.int64]:
+    """Return the rows whose future had ended before a fold's first bar."""
+    return known[known + ahead < first]
 
 
 def _judge(realised: Floats, foreseen: dict[str, Floats], ahead: int) -> list[Race]:

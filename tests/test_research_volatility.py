@@ -23,6 +23,7 @@ from research.volatility import (
     qlike,
     race,
     realised_ahead,
+    taught,
     volatility_graph,
 )
 
@@ -126,19 +127,15 @@ def test_the_future_is_foreseen_where_volatility_wanders_and_not_where_it_stands
 
 
 def test_nothing_after_a_fold_begins_teaches_its_models():
-    bars, _ = stormy(3000)
-    races, _ = race(bars, AHEAD, folds=2)
-    stop = 2400
-    changed = Bars(
-        bars.open_time,
-        *(np.r_[c[:stop], 1.5 * c[stop:]] for c in (bars.open, bars.high, bars.low, bars.close)),
-        bars.volume,
-        bars.timeframe_ns,
-    )
-    np.testing.assert_array_equal(volatility_inputs(changed, AHEAD)[:stop], volatility_inputs(bars, AHEAD)[:stop])
-    again, _ = race(changed.upto(stop), AHEAD, folds=2)
-    assert [one.name for one in again] == [one.name for one in races]
-    assert again == race(bars.upto(stop), AHEAD, folds=2)[0]
+    bars, _ = stormy(1200)
+    first = 900
+    later = [np.r_[c[:first], 1.5 * c[first:]] for c in (bars.open, bars.high, bars.low, bars.close)]
+    changed = Bars(bars.open_time, *later, bars.volume, bars.timeframe_ns)
+    rows = taught(np.arange(176, 1190), first, AHEAD)
+    assert rows[-1] == first - 1 - AHEAD
+    np.testing.assert_array_equal(realised_ahead(changed, AHEAD)[rows], realised_ahead(bars, AHEAD)[rows])
+    np.testing.assert_array_equal(volatility_inputs(changed, AHEAD)[:first], volatility_inputs(bars, AHEAD)[:first])
+    assert realised_ahead(changed, AHEAD)[rows[-1] + 1] != realised_ahead(bars, AHEAD)[rows[-1] + 1]
 
 
 def test_the_graph_says_what_the_model_says():
