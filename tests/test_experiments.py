@@ -293,7 +293,9 @@ def test_the_unit_root_statistic_equals_statsmodels():
     from statsmodels.tsa.stattools import adfuller
 
     x = np.cumsum(np.random.default_rng(3).standard_normal(600))
-    assert module_of("A14").adf(x, 5) == pytest.approx(adfuller(x, maxlag=5, autolag=None, result_object=False)[0], abs=1e-8)
+    assert module_of("A14").adf(x, 5) == pytest.approx(
+        adfuller(x, maxlag=5, autolag=None, result_object=False)[0], abs=1e-8
+    )
 
 
 def test_scored_configurations_reach_the_ledger_once_and_finished_experiments_are_kept(lab, tmp_path):

@@ -25,7 +25,7 @@ from research.fit_regime import fit_regime
 CLAIM = "the plateau at .50 to .52 needs new information: DXY, NASDAQ, gold"
 SERIES = ("DXY", "QQQ", "GLD", "SPY", "VIX")
 LAGS_DAYS = (1, 5)  # returns of each series over so many sessions
-SHUFFLES, BLOCK_DAYS = (5, 2), 20  # draws of the control, full and quick; days moved together
+SHUFFLES, BLOCK_DAYS = (3, 2), 20  # draws of the control, full and quick; days moved together
 ROLES = ("calm", "normal", "turbulent")
 COLUMNS = (
     Column("macro joined"),
