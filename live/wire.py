@@ -34,21 +34,26 @@ class Wire:
         import ccxt
 
         self._exchange, self._keys, self._known = exchange, keys, ccxt
-        exchange.enableLastJsonResponse = True
+        exchange.parse_json = self._parse
 
     def read(self, ask: Callable[..., T], *what: Any) -> T:
         """Ask for something; asking again does no harm, so every silence is a `Retry`, half an answer too."""
         with self._told(Retry):
-            self._exchange.last_http_response = None
-            answer = ask(*what)
-            if self._exchange.last_http_response and self._exchange.last_json_response is None:
-                raise ValueError  # ccxt takes what it cannot parse for an empty list
-            return answer
+            return ask(*what)
 
     def write(self, act: Callable[..., T], *what: Any) -> T:
         """Do something; without an answer nobody knows whether it was done, so silence is `Unknown`."""
         with self._told(Unknown):
             return act(*what)
+
+    def _parse(self, text: str) -> Any:
+        """Read an answer; ccxt alone would take half of one for an empty list."""
+        try:
+            return self._exchange.on_json_response(text)
+        except ValueError:
+            if text[:1] in ("{", "["):
+                raise self._known.BadResponse("the answer is not whole") from None
+            return None  # an error page: its status says more
 
     @contextmanager
     def _told(self, lost: type[Retry] | type[Unknown]) -> Iterator[None]:
