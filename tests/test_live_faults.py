@@ -6,8 +6,12 @@ those of `tests.exchange.world.World.watch` (at every moment) and `check` (once 
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +19,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.exchange.fixtures import serving
+from tests.exchange.trader import FIRST, MARKET
 from tests.exchange.wire import Killed
-from tests.exchange.world import FIRST, MARKET, World, world
+from tests.exchange.world import World, world
 
 BARS, QUIET = 6, 2  # bars while things go wrong, and bars in which nothing does
 SPAN_S = BARS * 60
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+ROOT = Path(__file__).resolve().parents[1]
 VENUES = ("spot", "perpetual")
 
 ANY, ORDERS, READS = "", "POST .*/(order|algoOrder|orderList/oco)$", "GET .*/v3/|GET /fapi"
@@ -131,10 +138,16 @@ def play(schedule, venue: str, served: bool = False) -> None:
                 befall(here, coming.pop(0)[1])
 
         here.live_until(MARKET.open_time[FIRST + BARS], before)
-        here.exchange.faults.clear()
-        here.exchange.skew, here.at_wire, here.at_file = 0, None, None
-        here.live_until(MARKET.open_time[FIRST + BARS + QUIET] + np.timedelta64(30, "s"))
-        here.check()
+        settle(here)
+
+
+def settle(here: World) -> None:
+    """Let nothing go wrong any more, and look."""
+    here.exchange.faults.clear()
+    here.exchange.skew, here.at_wire, here.at_file = 0, None, None
+    ends = MARKET.open_time[FIRST + BARS] + np.timedelta64(30, "s")
+    here.live_until(max(ends, np.datetime64(here.exchange.now, "ms")) + QUIET * np.timedelta64(60, "s"))
+    here.check()
 
 
 QUICKLY = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
@@ -156,3 +169,101 @@ def test_after_any_faults_the_account_is_the_ledger(schedule, venue):
 @given(schedules, st.sampled_from(VENUES))
 def test_after_any_of_five_hundred_schedules_the_account_is_the_ledger(schedule, venue):
     play(schedule, venue)
+
+
+def commits(text: str) -> bool:
+    return text == "COMMIT"
+
+
+def count_steps(venue: str) -> tuple[int, int]:
+    """Requests and commits of a bot that nothing befalls, until a trade was made and ended."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, world(Path(folder), venue) as here:
+        seen = [0, 0]
+
+        def at_wire(*what):
+            seen[0] += what[-1] == "before"
+
+        def at_file(*what):
+            seen[1] += what == ("COMMIT", "before")
+
+        here.at_wire, here.at_file = at_wire, at_file
+        while len(here.desk.trades) < 2:
+            here.turn()
+        here.turn()
+        return seen[0], seen[1]
+
+
+def die_at(venue: str, where: str, n: int, when: str) -> None:
+    """Kill a bot at its nth request or commit; start it again, and look."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, world(Path(folder), venue) as here:
+        if where == "wire":
+            here.at_wire = at_nth(n, when, Killed())
+        else:
+            here.at_file = at_nth(n, when, Killed(), commits)
+        settle(here)
+        assert here.desk.trades
+
+
+def every_death(share: int):
+    """(venue, where, n, when) for every share-th step of a trade's life."""
+    for venue in VENUES:
+        for where, steps in zip(("wire", "file"), count_steps(venue), strict=True):
+            places = [(n, when) for n in range(1, steps + 1) for when in ("before", "after")]
+            yield from ((venue, where, n, when) for n, when in places[::share])
+
+
+def test_a_bot_killed_at_some_steps_of_a_trade_goes_on():
+    for death in every_death(23):
+        die_at(*death)
+
+
+@pytest.mark.slow
+def test_a_bot_killed_at_every_step_of_a_trade_goes_on():
+    for death in every_death(1):
+        try:
+            die_at(*death)
+        except AssertionError as why:
+            raise AssertionError(f"killed at {death}") from why
+
+
+def run_process(folder, url: str, venue: str):
+    """A bot in a process of its own."""
+    command = [sys.executable, "-m", "tests.exchange.trader", str(folder), url, venue]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(exchange, process, n: int) -> None:
+    """Wait until a process has asked n more things of the exchange."""
+    goal = len(exchange.requests) + n
+    while len(exchange.requests) < goal:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+
+
+def die_and_end(venue: str, deaths) -> None:
+    """Kill a process after each number of requests and start the next, and end the last one politely."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, serving() as exchange:
+        here = World(Path(folder), exchange, venue)
+        for n in deaths:
+            with run_process(folder, exchange.url, venue) as process:
+                wait_for(exchange, process, n)
+                process.kill()
+        with run_process(folder, exchange.url, venue) as process:
+            wait_for(exchange, process, 60)
+            process.send_signal(signal.SIGTERM)
+            said = process.communicate(timeout=60)[1]
+        assert (process.returncode, said) == (0, "")
+        assert len(here.rows("SELECT 1 FROM starts", "account.db")) >= len(deaths)
+        settle(here)
+        assert here.desk.trades
+
+
+def test_a_process_killed_and_one_told_to_stop_leave_the_ledger_whole():
+    die_and_end("spot", [55])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("seed", range(10))
+def test_processes_killed_anywhere_leave_the_ledger_whole(venue, seed):
+    die_and_end(venue, np.random.default_rng(seed).integers(10, 60, 4).tolist())

@@ -40,6 +40,7 @@ class Server:
         self._closing = asyncio.Event()
         app = web.Application()
         stream.add_routes(app, self.exchange)
+        app.router.add_post("/loopback/advance", self._advance)
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
         await runner.setup()
@@ -50,6 +51,10 @@ class Server:
         self._ready.set()
         await self._closing.wait()
         await runner.cleanup()
+
+    async def _advance(self, request: web.Request) -> web.Response:
+        self.exchange.advance(int(await request.text()))  # by the sleep of a bot in another process
+        return web.Response(text=str(self.exchange.client_clock()))
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = (await request.read()).decode()
