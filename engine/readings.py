@@ -42,7 +42,7 @@ FFD_WIDTH = 256  # bars of a fractional difference: the last of 0.4's weights is
 STILL = 1e-8  # share of the close below which an ATR is no unit: a tick is larger in every market
 NARROWEST = 1e-5  # log range of a bar that did not move; liquid 1-minute bars have 1e-4
 WEEK_NS = 7 * DAY_NS
-HOW_TO_JOIN = "store what they come from (`tradsys data import --help`, `import-series`, `fetch`) and name the bars again"
+HOW_TO_JOIN = "store its series (`tradsys data import --help`, `import-series`, `fetch`) and name the bars again"
 MONDAY_NS = 4 * DAY_NS  # 1970 began on a Thursday
 
 

@@ -252,7 +252,7 @@ def test_values_imported_with_their_moments_come_before_bars(store, tmp_path):
     at = np.array(["2024-01-31"], "M8[ns]")
     Store(tmp_path).keep_values(External("VIX", at, {"value": np.array([20.0])}), "values")
     np.testing.assert_allclose(with_context(bars, ["vix_level"], tmp_path).context["vix_level"], np.log(20.0))
-    rates = External("BTCUSDT-funding", at, {"funding_rate": np.array([1e-4]), "mark": np.array([1.0])})
+    rates = External("BTCUSDT-funding", bars.open_time[:1], {"funding_rate": np.array([1e-4]), "mark": np.array([1.0])})
     Store(tmp_path).keep_values(rates, "values")
     assert with_context(bars, ["funding_8h"], tmp_path).context["funding_8h"][:5].tolist() == [1e-4] * 5
     Store(tmp_path).keep_values(External("DXY", at, {"a": np.ones(1), "b": np.ones(1)}), "values")

@@ -470,7 +470,7 @@ def test_a_feature_of_what_is_beside_the_bars_reads_it_and_nothing_else(name):
 
 
 def test_bars_without_what_a_feature_reads_beside_them_are_refused():
-    said = "the bars of RANDOM-0 carry no vix_level, ofi beside them; store what they come from"
+    said = "the bars of RANDOM-0 carry no vix_level, ofi beside them; store its series"
     with pytest.raises(UsageError, match=said):
         feature_matrix(random_bars(5), ["rsi_14", "vix_level", "ofi"])
     with pytest.raises(UsageError, match="carry no ofi"):
