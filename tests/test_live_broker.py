@@ -11,7 +11,7 @@ from tests.exchange.venue import KEY, SECRET
 from tests.live_exchange import BARS, broker_of, open_ms
 
 BOTH = pytest.mark.parametrize("name", ["binance", "binanceusdm"])
-SYMBOL = "BTCUSDT"
+SYMBOL, BEGUN = "BTCUSDT", open_ms(BARS, 50) * 10**6
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_terms_quote_and_time_are_read(market, name):
 
 @BOTH
 def test_candles_say_which_are_final_by_the_exchanges_clock(market, name):
-    venue, broker = market(name)
+    _venue, broker = market(name)
     got = broker.candles(SYMBOL, "1h", open_ms(BARS, 45) * 10**6)
     assert [c.open_time for c in got] == [open_ms(BARS, row) * 10**6 for row in range(45, 51)]
     assert [c.final for c in got] == [True] * 5 + [False]
@@ -67,12 +67,12 @@ def test_candles_say_which_are_final_by_the_exchanges_clock(market, name):
 
 @BOTH
 def test_a_market_order_is_sent_found_and_its_fill_told(market, name):
-    venue, broker = market(name)
+    _venue, broker = market(name)
     taken = broker.send(order("a1"))
     assert (taken.client_id, taken.status, taken.filled) == ("a1", "filled", 1.0)
     assert broker.order(SYMBOL, "a1").order_id == taken.order_id
     assert broker.order(SYMBOL, "never") is None
-    (fill,) = broker.fills(SYMBOL, 0)
+    (fill,) = broker.fills(SYMBOL, BEGUN)
     assert (fill.order_id, fill.side, fill.quantity) == (taken.order_id, 1, 1.0)
     assert fill.fee > 0
     assert fill.fee_currency == ("BTC" if name == "binance" else "USDT")
@@ -81,7 +81,7 @@ def test_a_market_order_is_sent_found_and_its_fill_told(market, name):
 
 
 def test_a_short_position_of_a_perpetual_is_negative_and_reduce_only_never_turns_it(market):
-    venue, broker = market("binanceusdm")
+    _venue, broker = market("binanceusdm")
     broker.send(order("s1", side=-1))
     assert broker.position(SYMBOL).quantity == -1.0
     broker.send(order("s2", side=1, quantity=3.0, reduce_only=True))
@@ -90,7 +90,7 @@ def test_a_short_position_of_a_perpetual_is_negative_and_reduce_only_never_turns
 
 @BOTH
 def test_limit_and_stop_rest_are_listed_and_cancelled_by_our_name(market, name):
-    venue, broker = market(name)
+    _venue, broker = market(name)
     price = broker.quote(SYMBOL).bid
     if name == "binance":
         broker.send(order("e1", quantity=2.0))
@@ -120,13 +120,13 @@ def test_a_triggered_stop_of_a_perpetual_carries_the_name_its_fills_have(market)
     venue.advance_to(open_ms(BARS, row + 1))
     done = broker.order(SYMBOL, "stop")
     assert done.status == "filled"
-    assert done.order_id == broker.fills(SYMBOL, 0)[-1].order_id != ""
+    assert done.order_id == broker.fills(SYMBOL, BEGUN)[-1].order_id != ""
     assert broker.position(SYMBOL).quantity == 0.0
 
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_target_and_stop_are_one_order_on_spot(market, side):
-    venue, broker = market()
+    _venue, broker = market()
     broker.send(order("e1", quantity=5.0))
     price = broker.quote(SYMBOL).bid
     target, stop = rounded(price * (1 - side * 0.1)), rounded(price * (1 + side * 0.1))
@@ -152,7 +152,7 @@ def test_fills_of_many_days_come_in_pages_and_in_order(market):
 
 
 def test_what_the_exchange_refuses_says_why(market):
-    venue, broker = market()
+    _venue, broker = market()
     with pytest.raises(Refused, match="InsufficientFunds"):
         broker.send(order("a", quantity=5000.0))
     with pytest.raises(Refused, match="does not trade ABCUSDT; write a symbol of its list"):
