@@ -10,8 +10,9 @@ import hashlib
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -30,6 +31,7 @@ Progress = Callable[[str, float, float], None]  # what is under way, tasks done,
 LOKY, RAY, DASK = BACKENDS = ("loky", "ray", "dask")
 PACKAGES = {LOKY: "joblib", RAY: "ray", DASK: "distributed"}
 SHARED_BYTES = 4096  # smaller arrays travel with every task: a file costs more than they do
+CONNECT_S = 10
 PATIENCE = 3  # workers lost in a row, without one task finished between them
 SOURCES = ("engine", "models", "strategies", "research")
 LIBRARIES = ("numpy", "numba")
@@ -125,12 +127,13 @@ class Workers:
         self._tell(what, 0, len(tasks))
         while left:
             try:
-                for place, who, answer in self._asked(function, left, self._held(shared)):
-                    self._check(who)
-                    del left[place]
-                    patience = PATIENCE
-                    self._tell(what, len(tasks) - len(left), len(tasks))
-                    yield place, answer
+                with closing(self._asked(function, left, self._held(shared))) as answers:
+                    for place, who, answer in answers:
+                        self._check(who)
+                        del left[place]
+                        patience = PATIENCE
+                        self._tell(what, len(tasks) - len(left), len(tasks))
+                        yield place, answer
             except _losses(self.backend) as loss:
                 self.lost, patience = self.lost + 1, patience - 1
                 if patience == 0:
@@ -148,7 +151,7 @@ class Workers:
         if self.progress is not None:
             self.progress(what, float(done), float(total))
 
-    def _asked(self, function: Callable[[T, Any], R], left: dict[int, T], held: Any) -> Iterator[tuple[int, str, R]]:
+    def _asked(self, function: Callable[[T, Any], R], left: dict[int, T], held: Any) -> Generator[tuple[int, str, R]]:
         """Ask joblib for some tasks; what comes back is the place, who answered, and the answer."""
         from joblib import Parallel, delayed, parallel_config
 
@@ -158,7 +161,14 @@ class Workers:
         config: AbstractContextManager[Any] = parallel_config(NAMES[self.backend], **terms)
         with config:
             ask = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, **how)
-            yield from ask(delayed(_answer)(function, place, left[place], held) for place in list(left))
+            answers = ask(delayed(_answer)(function, place, left[place], held) for place in list(left))
+            try:
+                for answer in answers:  # noqa: UP028 - closed below, not by `yield from`
+                    yield answer
+            finally:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that some answers were not used: whoever stops knows
+                    answers.close()
 
     def _held(self, shared: Any) -> Any:
         """Send what all tasks read to where they read it."""
@@ -186,8 +196,8 @@ class Workers:
 
         _register_dask()
         try:
-            self._client = self._open.enter_context(Client(self.address, set_as_default=False))
-            self._client.wait_for_workers(1, timeout=10)
+            self._client = self._open.enter_context(Client(self.address, timeout=CONNECT_S, set_as_default=False))
+            self._client.wait_for_workers(1, timeout=CONNECT_S)
         except (OSError, ValueError) as error:
             self._open.close()
             raise UsageError(f"no Dask workers answer at {self.address}: {_first_line(error)}") from None
