@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from engine.errors import BrokerError, DataError, ModelMismatch, SettingsError, UsageError
@@ -164,7 +165,8 @@ class Runner:
             desk.bot.ledger.note(why, desk.bot.last_bar)
         except OURS as why:
             desk.failed = str(why)
-            desk.bot.ledger.note(why, desk.bot.last_bar)
+            with suppress(*OURS):  # what failed may be the ledger itself
+                desk.bot.ledger.note(why, desk.bot.last_bar)
             self.office.put(desk.symbol, Standing(HALTED, FAILED, str(why)))
             self.office.tell(desk.symbol, kinds.FAILED, f"{why}; protective orders stay where they are")
 
