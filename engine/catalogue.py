@@ -33,6 +33,7 @@ BESIDE = {
     "vix_age": "days since the last known session of the VIX became known",
     "dxy_ret_5": "log return of the dollar index over the last 5 sessions known",
     "qqq_ret_5": "log return of QQQ, NASDAQ stocks, over the last 5 sessions known",
+    "qqq_open": "1 while New York's stock session is open, 0 outside; holidays are not known",
     "gld_ret_5": "log return of GLD, gold, over the last 5 sessions known",
     "dvol_level": "log of the last known DVOL, the implied volatility of bitcoin",
     "dvol_change_24": "log change of the DVOL over 24 hours",

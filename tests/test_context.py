@@ -172,6 +172,17 @@ def test_returns_are_over_sessions_and_stand_still_at_weekends(store):
     np.testing.assert_allclose(np.diff(bars.context["vix_age"][weekend]), 1 / 24)
 
 
+def test_new_york_is_open_by_its_own_clock_from_monday_to_friday(store):
+    bars = with_context(HOURS, ["qqq_open"], store)
+    closes = bars.close_time[bars.context["qqq_open"] == 1.0].astype("datetime64[h]")
+    friday, monday = (
+        closes[closes.astype("datetime64[D]") == np.datetime64(day)] for day in ("2024-03-08", "2024-03-11")
+    )
+    assert friday.astype(int).tolist() == (np.datetime64("2024-03-08T15").astype(int) + np.arange(6)).tolist()
+    assert monday.astype(int).tolist() == (np.datetime64("2024-03-11T14").astype(int) + np.arange(6)).tolist()
+    assert (((closes.astype("datetime64[D]").astype(int) + 3) % 7) < 5).all()
+
+
 def test_the_past_of_a_join_does_not_change_when_bars_or_rows_arrive(store):
     names = [name for name in COLUMNS if "book" not in COLUMNS[name].series[0]]
     whole = with_context(HOURS, names, store)

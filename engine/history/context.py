@@ -24,7 +24,7 @@ NEW_YORK = "America/New_York"
 QUARTER_NS = HOUR_NS // 4
 SESSIONS = {  # whose daily bars carry the date of their session
     "VIX": Session("16:15", NEW_YORK),  # options on it are settled until then
-    "QQQ": Session("16:00", NEW_YORK, QUARTER_NS),
+    "QQQ": Session("16:00", NEW_YORK, QUARTER_NS, "09:30"),
     "GLD": Session("16:00", NEW_YORK, QUARTER_NS),
     "DXY": Session("17:00", NEW_YORK, QUARTER_NS),  # the end of the currencies' day
 }
@@ -114,6 +114,7 @@ COLUMNS = {
     "vix_age": _macro("VIX", _as_it_is),
     "dxy_ret_5": _macro("DXY", _WEEK),
     "qqq_ret_5": _macro("QQQ", _WEEK),
+    "qqq_open": _macro("QQQ", _as_it_is),
     "gld_ret_5": _macro("GLD", _WEEK),
     "dvol_level": Column(*_DVOL, _level, _DVOL_FILE, 3 * HOUR_NS),
     "dvol_change_24": Column(*_DVOL, _change(24, 25 * HOUR_NS), _DVOL_FILE, 3 * HOUR_NS),
@@ -176,7 +177,8 @@ def joined(bars: Bars, name: str, series: External) -> Floats:
     told = as_of(bars, External(series.name, series.known_at, {name: values}), tolerance)
     if name.endswith("_age"):
         return told[f"{series.name}.age_hours"] / 24.0
-    return told[f"{series.name}.{name}"]
+    known = told[f"{series.name}.{name}"]
+    return np.where(np.isnan(known), np.nan, SESSIONS["QQQ"].is_open(bars.close_time)) if name == "qqq_open" else known
 
 
 def series_of(name: str, bars: Bars, store: Store) -> str:
