@@ -32,6 +32,7 @@ from engine.indicators.events import cusum_pass
 from engine.indicators.fractional import weigh
 from engine.readings import EXTREME_WINDOWS
 from engine.synthetic import random_bars, random_context
+from tests.conftest import ROOT
 from tests.oracles.slow_features import (
     anchored,
     first_of_block_before,
@@ -476,3 +477,9 @@ def test_bars_without_what_a_feature_reads_beside_them_are_refused():
     with pytest.raises(UsageError, match="carry no ofi"):
         FEATURES["ofi"].compute(random_bars(5))
     assert feature_needs(["ofi", "rsi_14", "ofi"]) == ("ofi",)
+
+
+def test_the_page_lists_every_feature_as_it_is():
+    page = (ROOT / "docs" / "features.md").read_text()
+    listed = [line for line in page.splitlines() if line.startswith("| `") and line.count("|") == 5]
+    assert listed == [f"| `{name}` | {back:,} | {memory:,} | {meaning} |" for name, back, memory, meaning in describe()]
