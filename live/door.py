@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import UsageError
 from live.check import Plain
-from live.clock import Clock, stamp
+from live.clock import Clock
 from live.exchange import Exchange
 from live.gate import recent_bars, refuse_if_missing
 from live.keys import Keys
+from live.logs import Tell, voice
+from live.notify import Notifier
 from live.replay import run_live
 from live.settings import Settings, read_settings
 from live.start import Surroundings, run_bot
@@ -44,20 +48,28 @@ def run(recorded: str | None, env_file: Path | None, data_root: Path) -> int:
         raise UsageError(
             "BOT_MODE=replay needs recorded bars: name them with --replay, such as nasdaq-1d; or set BOT_MODE=paper"
         )
-    outside = surroundings(settings)
-    if settings.mode == "live":
-        plain = Plain(lambda line: sys.stderr.write(f"{line}\n"))
-        refuse_if_missing(settings, lambda: recent_bars(outside.broker, settings), plain)
-    return run_bot(settings, outside)
+    with speaking(settings) as tell:
+        outside = surroundings(settings, tell)
+        if settings.mode == "live":
+            plain = Plain(lambda line: sys.stderr.write(f"{line}\n"))
+            refuse_if_missing(settings, lambda: recent_bars(outside.broker, settings), plain)
+        return run_bot(settings, outside)
 
 
-def surroundings(settings: Settings) -> Surroundings:
+def surroundings(settings: Settings, tell: Tell) -> Surroundings:
     """Return the real exchange, the real clock, and a voice."""
     keys = Keys() if settings.mode == "paper" else settings.keys
-    return Surroundings(Exchange(settings.exchange, keys, settings.mode == "testnet"), Clock(), say)
+    return Surroundings(Exchange(settings.exchange, keys, settings.mode == "testnet"), Clock(), tell)
 
 
-def say(symbol: str, kind: str, message: str) -> None:
-    """Write what a person should know to the error stream, one line."""
-    sys.stderr.write(f"{stamp()} {symbol or 'account'} {kind}: {message}\n")
-    sys.stderr.flush()
+@contextmanager
+def speaking(settings: Settings) -> Iterator[Tell]:
+    """Write what a person should know to the error stream, and to whoever is to be notified."""
+    plain = voice(settings.log, settings.keys)
+    if not settings.notify:
+        yield plain
+        return
+    name = f"{settings.mode} bot {settings.symbol}"
+    notifier = Notifier(settings.notify.split(), name, lambda why: plain("", "notification", why))
+    with closing(notifier):
+        yield voice(settings.log, settings.keys, notifier)

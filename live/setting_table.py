@@ -17,6 +17,7 @@ from live.broker import LIMIT, MARKET
 from live.exchange import EXCHANGES, SPOT
 from live.follow import Manner
 from live.limits import SECOND_NS, Limits
+from live.logs import FORMATS
 
 PROFILES = ("SNIPER", "AUDITED", "RECKLESS")
 MODES = ("replay", "paper", "testnet", "live")
@@ -132,6 +133,8 @@ SETTINGS: dict[str, Setting] = {
     "BOT_API_KEY": Setting(str, "", secret=True),
     "BOT_API_SECRET": Setting(str, "", secret=True),
     "LIVE_CONFIRM": Setting(str, ""),
+    "BOT_LOG": Setting(_choice(*FORMATS), FORMATS[0]),
+    "BOT_NOTIFY": Setting(str, "", secret=True),
     "BOT_ENTRY": Setting(_choice(MARKET, LIMIT), _HOW.entry),
     "BOT_ENTRY_TIMEOUT_S": Setting(_number(1, 3600, "seconds, from 1 to 3600"), _HOW.timeout_ns / SECOND_NS),
     "BOT_ENTRY_LATE_S": Setting(_number(1, 3600, "seconds, from 1 to 3600"), _HOW.late_ns / SECOND_NS),

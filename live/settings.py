@@ -57,6 +57,10 @@ class Settings:
         How entries are made.
     poll_s : float
         Seconds between looks while something stands.
+    log : str
+        How the bot speaks: ``text`` or ``json``.
+    notify : str
+        Addresses that are told what a person should know, with spaces between; secrets.
     """
 
     profile: str
@@ -73,6 +77,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     manner: Manner = field(default_factory=Manner)
     poll_s: float = 5.0
+    log: str = "text"
+    notify: str = field(default="", repr=False)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -149,6 +155,8 @@ def read_settings(env_file: Path | None = None, environment: Mapping[str, str] |
             int(values["BOT_ENTRY_LATE_S"] * SECOND_NS),
         ),
         poll_s=values["BOT_POLL_S"],
+        log=values["BOT_LOG"],
+        notify=values["BOT_NOTIFY"],
     )
 
 

@@ -77,6 +77,42 @@ def explain(
     _print(told, as_json, explain_lines(told))
 
 
+@live_app.command(epilog="Example: tradsys live dashboard --port 8765")
+def dashboard(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8765, env: EnvFile = None
+) -> None:
+    """Show the bot on a page that renews itself, on this machine only, and serve its measures; it changes nothing."""
+    from contextlib import closing
+
+    from live.dashboard import Dashboard
+    from live.settings import read_settings
+
+    with closing(Dashboard(read_settings(env), port)) as shown:
+        typer.echo(f"open {shown.link}")
+        typer.echo(f"Prometheus: {shown.address}metrics, bearer token in {shown.token_file}; Ctrl-C ends it")
+        shown.serve()
+
+
+@live_app.command(epilog="Example: tradsys live drift --days 30")
+def drift(
+    days: Annotated[int | None, typer.Option(min=1, help="Only the last days of the ledger.")] = None,
+    slippage_bp: Annotated[float, typer.Option(min=0.1, help="Fills may cost so much beyond the simulation.")] = 10.0,
+    late_s: Annotated[float, typer.Option(min=1.0, help="Entries may come so long after the close.")] = 30.0,
+    missed: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of trades that may have no fill.")] = 0.1,
+    env: EnvFile = None,
+    as_json: ask.AsJson = False,
+    data: ask.DataFolder = ask.DATA,
+) -> None:
+    """Hold the account against the simulation, the model against its training; exit 1 beyond a band. Run it nightly."""
+    from live.drift import Bands, drift_lines, drift_report
+    from live.settings import read_settings
+
+    found = drift_report(read_settings(env), data, Bands(slippage_bp, late_s, missed), days)
+    _print([each.to_dict() for each in found], as_json, drift_lines(found))
+    if any(each.alarms for each in found):
+        raise typer.Exit(1)
+
+
 @live_app.command(epilog="Example: tradsys live halt BTCUSDT --reason maintenance")
 def halt(symbol: Symbol = None, reason: Reason = "", env: EnvFile = None, as_json: ask.AsJson = False) -> None:
     """Send nothing any more; protective orders stay at the exchange, decisions go on on paper."""

@@ -1,0 +1,321 @@
+"""The bot seen from outside: what it says, shows and reports, and that no key is ever in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from engine.errors import SettingsError, UsageError
+from engine.inference.shift import cusum, stability_index
+from live.dashboard import Dashboard
+from live.drift import Bands, drift_lines, drift_report
+from live.keys import Keys
+from live.logs import log_line, voice
+from live.metrics import exposition
+from live.notify import Notifier
+from live.scene import scene
+from live.verbs import live_app
+from tests.browser import Browser, find_chromium
+from tests.live_desk import BARS, open_ledger, trade_on
+from tests.live_outside import ADDRESS, KEY, SECRET, live_folder, settings_in
+
+ROOT = Path(__file__).resolve().parents[1]
+SECRETS = (KEY, SECRET, "password-of-the-notifier")
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory):
+    return live_folder(tmp_path_factory.mktemp("bot"))
+
+
+# --- logs ----------------------------------------------------------------------------------------------
+
+
+def test_a_log_line_is_one_line_in_both_forms():
+    plain = log_line("text", "", "failed", "first\nsecond")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ account failed: first second", plain)
+    told = json.loads(log_line("json", "BTCUSDT", "failed", 'a "quoted"\nmessage'))
+    assert (told["symbol"], told["kind"], told["message"]) == ("BTCUSDT", "failed", 'a "quoted"\nmessage')
+
+
+def test_keys_are_left_out_of_what_is_said_and_passed_on(capsys):
+    heard = []
+    voice("json", Keys(KEY, SECRET), lambda *said: heard.append(said))("X", "failed", f"signature {SECRET} of {KEY}")
+    assert heard == [("X", "failed", "signature *** of ***")]
+    assert not any(secret in capsys.readouterr().err for secret in SECRETS)
+
+
+# --- notifications -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mailbox():
+    """A server on loopback that keeps what apprise sends to json:// addresses."""
+    letters: list[dict] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            letters.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200 if letters[-1]["message"] != "lost" else 500)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    server.letters = letters
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_news_arrive_in_order_and_a_lost_one_is_told(mailbox):
+    told = []
+    notifier = Notifier([f"json://127.0.0.1:{mailbox.server_port}"], "live bot BTCUSDT", told.append)
+    for message in ("first", "lost", "third"):
+        notifier("BTCUSDT", "state", message)
+    notifier.close()
+    assert [letter["message"] for letter in mailbox.letters] == ["first", "lost", "third"]
+    assert mailbox.letters[0]["title"] == "live bot BTCUSDT: BTCUSDT state"
+    assert told == ["notification lost: live bot BTCUSDT: BTCUSDT state"]
+
+
+def test_the_bot_does_not_wait_for_an_address_that_is_silent(mailbox):
+    told = []
+    notifier = Notifier(["json://127.0.0.1:9"], "bot", told.append)
+    begin = time.perf_counter()
+    for _ in range(300):
+        notifier("X", "state", "y")
+    assert time.perf_counter() - begin < 0.5
+    notifier.close(wait_s=0.1)
+    assert any("others wait already" in line for line in told)
+
+
+def test_an_address_that_is_none_is_named_by_number_only():
+    with pytest.raises(SettingsError) as refusal:
+        Notifier(["json://localhost", f"nonsense-{SECRET}"], "bot", print)
+    assert str(refusal.value).startswith("BOT_NOTIFY: address 2 of 2 is none that apprise knows")
+    assert SECRET not in str(refusal.value)
+
+
+# --- measures ------------------------------------------------------------------------------------------
+
+
+def test_measures_are_prometheus_text(outside):
+    text = exposition(outside)
+    line = re.compile(r'tradsys_\w+(\{(\w+="([^"\\]|\\.)*",?)*\})? -?[\d.e+-]+|# (HELP|TYPE) tradsys_\w+ .+')
+    assert all(line.fullmatch(each) for each in text.splitlines())
+    assert f'tradsys_state{{symbol="{BARS.symbol}",state="REDUCING"}} 1.0' in text
+    assert "tradsys_account_equity 10050.0" in text
+    assert f'tradsys_events_total{{symbol="{BARS.symbol}",kind="refused"}} 1.0' in text
+    assert 'tradsys_up{mode="testnet"} 0.0' in text
+
+
+# --- the page ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shown(outside):
+    dashboard = Dashboard(outside, 0)
+    thread = threading.Thread(target=dashboard.serve, daemon=True)
+    thread.start()
+    yield dashboard
+    dashboard.close()
+    thread.join()
+
+
+def ask(shown, path: str, **headers: str):
+    request = urllib.request.Request(shown.address.rstrip("/") + path, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode(), dict(answer.headers)
+    except urllib.error.HTTPError as refusal:
+        with closing(refusal):
+            return refusal.code, refusal.read().decode(), dict(refusal.headers)
+
+
+def test_nothing_of_the_bot_is_told_without_the_token(shown):
+    for path in ("/scene.json", "/metrics"):
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}):
+            status, text, _ = ask(shown, path, **headers)
+            assert (status, BARS.symbol in text) == (401, False)
+        status, text, _ = ask(shown, path, Authorization=f"Bearer {shown.token}")
+        assert (status, BARS.symbol in text) == (200, True)
+    assert ask(shown, "/")[0] == 200
+    assert BARS.symbol not in ask(shown, "/")[1]
+
+
+def test_strangers_names_methods_and_paths_are_refused(shown):
+    own = {"Authorization": f"Bearer {shown.token}"}
+    assert ask(shown, "/scene.json", Host="evil.example", **own)[0] == 403
+    assert ask(shown, "/../settings.py", **own)[0] == 404
+    request = urllib.request.Request(f"{shown.address}scene.json", data=b"x", headers=own, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(request, timeout=10)
+    refusal.value.close()
+    assert refusal.value.code == 501
+    assert shown.server.server_address[0] == "127.0.0.1"
+
+
+def test_the_token_is_kept_for_its_owner_only(shown, outside):
+    assert stat.S_IMODE(shown.token_file.stat().st_mode) == 0o600
+    with closing(Dashboard(outside, 0).server.socket):
+        assert shown.token_file.read_text().strip() == shown.token
+    assert len(shown.token) >= 32
+    with pytest.raises(UsageError, match=r"--port \d+ cannot be had"):
+        Dashboard(outside, shown.server.server_port)
+
+
+def test_the_page_shows_the_bot_renews_itself_and_runs_no_ledgers_script(shown, outside):
+    program = find_chromium()
+    if program is None:
+        pytest.skip("needs Chromium or Chrome, which is not here")
+    with Browser(program) as browser:
+        browser.send("Page.navigate", url=shown.link)
+        wait(browser, "document.querySelector('[data-symbol]') !== null")
+        text = browser.js("document.body.innerText")
+        for told in (f"{BARS.symbol}: REDUCING", "day loss: 5.1 % since midnight", "testnet bot, sniper of nasdaq-1d"):
+            assert told in text
+        assert "<script>alert(1)</script> the exchange said no" in text
+        assert browser.js("document.querySelectorAll('svg path').length") == 2
+        growth = browser.js("[...document.querySelectorAll('[data-growth]')].map(n => +n.dataset.growth)")
+        assert growth[1] == pytest.approx(0.005)
+        book_event(outside, "a new event")
+        wait(browser, "document.body.innerText.includes('a new event')")
+        assert browser.errors == []
+        assert all(url.startswith(shown.address) for url in browser.requests)
+
+
+def wait(browser, condition: str) -> None:
+    for _ in range(100):
+        if browser.js(condition):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"never came: {condition}")
+
+
+def book_event(settings, message: str) -> None:
+    from live.account import AccountBook
+
+    with closing(AccountBook(settings.folder, lambda: 10**18)) as book:
+        book.note("", "started", message)
+
+
+# --- drift ---------------------------------------------------------------------------------------------
+
+
+def test_fills_within_the_bands_raise_no_alarm(outside, tmp_path):
+    (found,) = drift_report(outside, tmp_path)
+    assert (found.trades, found.filled, found.missed, found.late) == (31, 31, 0, 0)
+    assert found.entry_bp == pytest.approx(2.0, abs=1e-6)
+    assert found.exit_bp == pytest.approx(0.0, abs=1e-6)
+    assert (found.alarms, found.unwanted) == ([], [])
+    assert drift_lines([found])[1].startswith("  fills        entries +2.0 bp, exits ")
+
+
+@pytest.mark.parametrize(
+    ("how", "alarm"),
+    [
+        ({"beyond_bp": 25.0}, "entry fills cost 25.0 bp beyond the simulation, band 10"),
+        ({"beyond_bp": 9.0}, "entry fills went on drifting from the simulated prices from trade 13 on (CUSUM)"),
+        ({"skipped": 5}, "5 of 31 simulated trades have no fill, band 10%"),
+        ({"late_s": 40.0}, "31 entries came later than 30 s after the close"),
+    ],
+)
+def test_what_is_beyond_its_band_is_an_alarm(tmp_path, how, alarm):
+    (found,) = drift_report(live_folder(tmp_path, **how), tmp_path)
+    assert alarm in found.alarms
+
+
+def test_a_fill_that_the_simulation_does_not_know_is_an_alarm(tmp_path):
+    settings = live_folder(tmp_path)
+    with open_ledger(settings.folder / f"{BARS.symbol}.db", mode="testnet") as ledger:
+        wish = int(BARS.open_time[0].astype(np.int64))
+        ledger.file.add("exchange_fills", ("z", 1, 1, "o", "c", "entry", wish, 1, 1.0, 5.0, 0.0, "USDT"))
+    (found,) = drift_report(settings, tmp_path)
+    first = str(BARS.open_time[0])[:19]
+    assert found.alarms == [f"fills of trades that the simulation does not know: {first}"]
+
+
+def test_the_verb_exits_1_on_an_alarm_and_tells_machines(tmp_path):
+    live_folder(tmp_path, beyond_bp=25.0)
+    words = ["drift", "--env", str(tmp_path / "outside.env"), "--data", str(tmp_path)]
+    done = CliRunner().invoke(live_app, [*words, "--json"])
+    assert (done.exit_code, json.loads(done.stdout)[0]["filled"]) == (1, 31)
+    assert CliRunner().invoke(live_app, [*words, "--slippage-bp", "50"]).exit_code == 0
+
+
+def test_a_replay_has_no_fills_to_hold_against_anything(tmp_path):
+    settings = settings_in(tmp_path, "replay")
+    with open_ledger(settings.ledger) as ledger:
+        trade_on(ledger)
+    (found,) = drift_report(settings, tmp_path, Bands())
+    assert (found.alarms, found.filled) == ([], 0)
+    assert found.notes[0] == "fills: replay has none"
+    assert scene(settings)["account"] == []
+
+
+def test_the_cusum_is_the_recursion_of_the_textbook():
+    values = np.random.default_rng(3).standard_normal(500) + np.r_[np.zeros(300), np.ones(200)]
+    above, below, first = 0.0, 0.0, None
+    for i, value in enumerate(values):
+        above, below = max(0.0, above + value - 0.5), max(0.0, below - value - 0.5)
+        first = i if first is None and max(above, below) > 5 else first
+    assert cusum(values).alarm == first
+    assert 300 < first < 330
+    lengths = [cusum(np.random.default_rng(seed).standard_normal(4000)).alarm or 4000 for seed in range(150)]
+    assert np.mean(lengths) == pytest.approx(465, rel=0.2)
+
+
+def test_the_stability_index_of_equal_populations_is_what_chance_makes():
+    rng = np.random.default_rng(5)
+    found = [stability_index(rng.standard_normal(3000), rng.standard_normal(400)) for _ in range(200)]
+    assert np.mean(found) == pytest.approx(9 * (1 / 3000 + 1 / 400), rel=0.15)
+    assert np.isnan(stability_index(np.array([]), np.ones(3)))
+    assert stability_index(np.arange(1000.0), np.arange(1000.0)) == pytest.approx(0.0, abs=1e-12)
+
+
+# --- secrets -------------------------------------------------------------------------------------------
+
+
+def test_no_key_is_in_ledger_page_measures_report_or_settings_text(outside, tmp_path):
+    seen = [json.dumps(scene(outside)), exposition(outside), repr(outside), str(drift_report(outside, tmp_path))]
+    seen += [
+        path.read_bytes().decode("latin-1") for path in outside.folder.iterdir() if path.suffix in (".db", ".token")
+    ]
+    for secret in SECRETS:
+        assert not any(secret in text for text in seen), secret
+    assert outside.notify == ADDRESS  # it was there to be leaked
+
+
+DASHBOARD = (
+    "import sys, tradsys; sys.argv[1:] = ['live', 'dashboard', '--port', '0', '--env', sys.argv[1]]; tradsys.main()"
+)
+
+
+def test_neither_key_nor_token_is_in_the_process_list(tmp_path):
+    settings = live_folder(tmp_path)
+    command = [sys.executable, "-c", DASHBOARD, str(tmp_path / "outside.env")]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    link = child.stdout.readline()
+    token = (settings.folder / "dashboard.token").read_text().strip()
+    listed = Path(f"/proc/{child.pid}/cmdline").read_text() + Path(f"/proc/{child.pid}/environ").read_text()
+    child.terminate()
+    out, err = child.communicate()
+    assert link.endswith(f"#{token}\n")
+    assert not any(secret in listed + out + err for secret in (*SECRETS, token))
