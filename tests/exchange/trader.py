@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from engine.bars import Bars
 from engine.rules import Rules
 from engine.synthetic import random_bars
 from live.account import AccountBook
@@ -33,11 +34,21 @@ from tests.exchange.venue import KEY, SECRET
 from tests.exchange.wire import connect
 from tests.live_desk import Momentum, identity
 
-RULES = Rules(k_up=1.0, k_down=1.0, hold=3, exposure=0.9)
+RULES = Rules(k_up=1.0, k_down=1.0, hold=2, exposure=0.9)
 POLL_S = 15.0
-STRATEGY = Momentum(least=0.3)
-MARKET = replace(random_bars(60, seed=29, timeframe="1m"), symbol="BTCUSDT")
+STRATEGY = Momentum(least=0.1)
 FIRST = 20  # bar in which the bot is started; it decides on the one before
+
+
+def _minutes(seed: int, drift: float) -> Bars:
+    return replace(random_bars(60, seed=seed, timeframe="1m", drift=drift), symbol="BTCUSDT")
+
+
+MARKETS = {
+    "spot": _minutes(322, 0.002),  # six longs in seven bars: by target, stop and time
+    "perpetual": _minutes(214, -0.002),  # seven trades of both sides
+}
+MARKET = MARKETS["spot"]  # for its times: they are the same
 
 
 class CutDatabase:

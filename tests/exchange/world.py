@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.errors import TradingError
 from tests.exchange.fixtures import serving
-from tests.exchange.trader import FIRST, MARKET, POLL_S, Trader
+from tests.exchange.trader import FIRST, MARKET, MARKETS, POLL_S, Trader
 from tests.exchange.venue import Exchange
 from tests.exchange.wire import Killed
 
@@ -27,7 +27,8 @@ class World(Trader):
         self.desk = exchange.perp if self.perpetual else exchange.spot
         self.naked_since: int | None = None
         self.down_until = self.blind_until = 0  # the process is down; its clock was changed and it cannot know yet
-        exchange.load(MARKET, perpetual=self.perpetual)
+        self.bars = MARKETS[venue]
+        exchange.load(self.bars, perpetual=self.perpetual)
         exchange.deposit(10_000, perpetual=self.perpetual)
         exchange.advance_to(MARKET.open_time[FIRST] + np.timedelta64(5, "s"))
 
@@ -131,6 +132,8 @@ class World(Trader):
     def check(self) -> None:
         """The laws that hold once all is quiet: the account is the ledger, bars were decided once."""
         assert self.runner is not None
+        self.runner.desks[0].next_look = 0  # it looks now: what was filled since the last poll cannot be known
+        self.runner.turn()
         journal = self.runner.desks[0].journal
         assert abs(journal.net + journal.baseline - self.size) < 1e-7, (journal.net, self.size)
         written = {int(row[0]) for row in self.rows("SELECT trade_id FROM exchange_fills")}
