@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -319,3 +320,31 @@ def test_neither_key_nor_token_is_in_the_process_list(tmp_path):
     out, err = child.communicate()
     assert link.endswith(f"#{token}\n")
     assert not any(secret in listed + out + err for secret in (*SECRETS, token))
+
+
+# --- deployment ----------------------------------------------------------------------------------------
+
+
+def test_the_service_is_one_that_systemd_understands(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze, which is not here")
+    unit = tmp_path / "tradsys.service"
+    text = (ROOT / "live" / "deploy" / "tradsys.service").read_text()
+    unit.write_text(text.replace("/opt/tradsys/.venv/bin/tradsys", sys.executable))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_deployment_puts_no_secret_where_others_see_it():
+    for name in ("tradsys.service", "Dockerfile"):
+        text = (ROOT / "live" / "deploy" / name).read_text()
+        code = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+        assert not re.search(r"BOT_|LIVE_CONFIRM|EnvironmentFile|SECRET", code)
+        assert "--env" in code
+
+
+def test_the_image_copies_what_is_there():
+    lines = (ROOT / "live" / "deploy" / "Dockerfile").read_text().splitlines()
+    copied = [path for line in lines if line.startswith("COPY ") for path in line.split()[1:-1]]
+    assert copied
+    assert all((ROOT / path).exists() for path in copied)
