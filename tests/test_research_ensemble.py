@@ -136,6 +136,19 @@ def test_what_is_foreseen_out_of_fold_does_not_depend_on_its_own_outcome():
     assert not np.array_equal(again[len(run) :], told[len(run) :])
 
 
+def test_what_is_stacked_is_calibrated_where_each_fold_stopped():
+    examples, split = noisy(600)
+    config = config_of(folds=2)
+    rows, told = out_of_fold(examples, split, config, plain_fit(examples, config))
+    half = len(split.train) // 2
+    later = split.train[half:][split.train[half:] >= examples.end[split.train[half - 1]] + config.embargo]
+    edge = later[int(len(later) * 0.85)]
+    train = later[examples.end[later] < edge - config.embargo]
+    member, line = plain_fit(examples, config)("logistic", examples.split(train, later[later >= edge]))
+    np.testing.assert_array_equal(told[:half, 0], line.a * member.logits(examples, rows[:half]) + line.b)
+    assert line.b != 0.0
+
+
 def test_pooling_is_the_mean_of_the_calibrated_members():
     examples, split = noisy(600)
     config = config_of(weighing="pooled")
