@@ -112,13 +112,14 @@ def test_between_two_coarse_closes_nothing_changes():
 
 def test_a_coarse_bar_under_way_tells_nothing():
     bars = random_bars(N, seed=8)
-    last = N - N % 24 - 1  # closes a day
-    high = bars.high.copy()
-    high[last + 1 :] *= 2.0
-    spiked = replace(bars, high=high)
+    last = N - 240 - 1  # closes a day
+    rises = np.where(np.arange(N) > last, 2.0, 1.0)
+    other = replace(bars, high=bars.high * rises, close=bars.close * np.where(rises > 1, 1.5, 1.0))
     for name in LONGER:
         if name.startswith("x24"):
-            assert np.array_equal(FEATURES[name].compute(spiked), FEATURES[name].compute(bars), equal_nan=True)
+            whole, spiked = FEATURES[name].compute(bars), FEATURES[name].compute(other)
+            assert np.array_equal(whole[: last + 24], spiked[: last + 24], equal_nan=True)
+            assert whole[last + 24] != spiked[last + 24]
 
 
 @pytest.mark.parametrize("ratio", RATIOS)

@@ -63,6 +63,48 @@ DATA_AND_FEATURES = (
         "    starts = (0, cut[0], cut[1])\n",
         ("engine/zones.py::engine.zones.Zones",),
     ),
+    Planted(
+        "the day is known before it is over",
+        "engine/coarse.py",
+        'place = np.searchsorted(ends, closed, side="right") - 1',
+        'place = np.searchsorted(ends - coarse_ns, closed, side="right") - 1',
+        ("tests/test_coarse.py::test_a_coarse_bar_under_way_tells_nothing",),
+    ),
+    Planted(
+        "a closed window keeps a share of the level",
+        "engine/indicators/fractional.py",
+        "        weights[-1] -= weights.sum()\n",
+        "        pass\n",
+        ("tests/test_ffd.py::test_a_closed_window_of_prices_is_a_weighing_of_its_returns[0.4]",),
+    ),
+    Planted(
+        "the order of differencing is chosen on all bars",
+        "research/choose_d.py",
+        "    train, tried = whole & (np.arange(len(bars)) < stop), []\n",
+        "    train, tried = whole.copy(), []\n",
+        ("tests/test_ffd.py::test_the_order_is_chosen_on_training_bars_alone",),
+    ),
+    Planted(
+        "a session is known on the morning of its date",
+        "engine/history/context.py",
+        'days.known_at(bars.open_time.astype("datetime64[D]"))',
+        "bars.open_time",
+        ("tests/test_context.py::test_a_session_is_known_at_its_close_by_new_yorks_clock",),
+    ),
+    Planted(
+        "a snapshot of the close belongs to the next bar",
+        "research/orderbook.py",
+        "    slot = (book.known_at.view(np.int64) - 1) // timeframe_ns\n",
+        "    slot = book.known_at.view(np.int64) // timeframe_ns\n",
+        ("tests/test_orderbook.py::test_a_bar_is_made_of_the_snapshots_up_to_its_close_and_none_later",),
+    ),
+    Planted(
+        "the bot's ledger forgets what was known beside its bars",
+        "live/schema.py",
+        "    if not bars.context:\n",
+        "    if True:\n",
+        ("tests/test_live_ledger.py::test_what_was_known_beside_bars_comes_back_bit_for_bit",),
+    ),
 )
 
 FILLS = (
