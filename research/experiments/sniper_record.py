@@ -17,7 +17,6 @@ from engine.inference.assess import Assessment, assess
 from engine.inference.deflated import trials_of
 from engine.inference.winrate import WinRate, break_even_of, win_rate
 from engine.random_entries import random_entries
-from engine.score import daily_returns
 from research.experiments.bench import Traded, money_of, trade, trial_of, walk_columns
 from research.experiments.finding import CONFIRMED, REFUTED, Column, Finding, Standing
 from research.experiments.lab import Lab
@@ -77,13 +76,8 @@ def run(lab: Lab) -> Finding:
     tried = trials_of(np.stack([one.daily for one in traded], axis=1), OTHERS)
     atr = float(np.median(study.atr[walk.stretch] / bars.close))
     years = len(bars) / bars.bars_per_year
-    records = []
-    for one in traded:
-        wins = int(np.count_nonzero(one.net > 0.0))
-        win = win_rate(wins, len(one.net), break_even_of(study.config.rules, atr))
-        records.append(Record(one, win, assess(one.daily, bars.days_per_year, tried)))
-    holding = daily_returns(hold(bars, study.config.rules))[1]
-    held = assess(holding, bars.days_per_year).sharpe.value
+    even = break_even_of(study.config.rules, atr)
+    records = [Record(one, _wins(one, even), assess(one.daily, bars.days_per_year, tried)) for one in traded]
     word = verdict([(len(r.traded.net), r.proof.deflated.value) for r in records])
     claimed = win_rate(*CLAIMED)
     return Finding(
@@ -100,7 +94,7 @@ def run(lab: Lab) -> Finding:
             "claimed_interval": [claimed.low, claimed.high],
             "raw_0.95_means": float(_true_of(CUT)),
             "random_pairs_as_good": random_pairs(study, walk.stretch, lab.pick(4000, 500), lab.seed),
-            "hold_sharpe": held,
+            "hold_sharpe": hold(bars, study.config.rules).score.sharpe,
             "psr": [r.proof.psr for r in records],
             "min_days": [r.proof.min_days for r in records],
             "years": years,
@@ -112,6 +106,10 @@ def run(lab: Lab) -> Finding:
         ),
         trials=tuple(trial_of(one, "A7", "walk-forward", {"cut": CUT}) for one in traded),
     )
+
+
+def _wins(one: Traded, even: float | None) -> WinRate:
+    return win_rate(int(np.count_nonzero(one.net > 0.0)), len(one.net), even)
 
 
 def random_pairs(study: Any, stretch: slice, draws: int, seed: int) -> dict[str, float]:
