@@ -1,9 +1,8 @@
-"""Sweeps: ours against vectorbt's best way, equal figures first; then both our roads, by combos and threads.
+"""Sweeps: ours against vectorbt's best way, equal figures first; then, run by itself, both our roads.
 
-Run with ``python -m benchmarks.bench_sweep [--bars 100000] [--rust PYTHON]``. vectorbt runs in a process of its own,
-ten columns at a time, which is its fastest; its compilation is not counted. ``--rust`` names the interpreter of an
-environment that holds ``vectorbt[rust]``; without it that engine is said to be absent. Against vectorbt: processor time
-of one thread.
+``python -m benchmarks.bench_sweep [--bars 100000]`` shows the roads by combos and threads. vectorbt runs in a process
+of its own, ten columns at a time, which is its fastest; its compilation is not counted. Its rust engine lives in the
+environment that ``make peers`` makes. Processor time of one thread.
 """
 
 from __future__ import annotations
@@ -93,7 +92,9 @@ def peer(path, engine):
 
 
 def ask_peer(python, engine, path):
-    """Return what vectorbt found and how long it took, or None and why not."""
+    """Return what vectorbt found and how long it took, or why there is no answer."""
+    if not Path(python).exists():
+        return "not installed: `make peers` does"
     command = [python, __file__, "--peer", engine, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return json.loads(done.stdout) if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
@@ -110,8 +111,9 @@ def timed(call, rounds):
     return tuple(min(column) for column in zip(*spent, strict=True))
 
 
-def against_vectorbt(n, combos, engines):
-    """Time both on the same combos after asserting that they say the same."""
+def against_vectorbt(n, combos, rounds=5):
+    """Return a row for each of vectorbt's engines, on the same combos, after asserting that all say the same."""
+    from benchmarks.measure import Row
     from engine.rules import VECTORBT, Rules
     from engine.sweep import Grid, sweep
 
@@ -121,28 +123,57 @@ def against_vectorbt(n, combos, engines):
     # vectorbt's half of the cash pays its fee too
     rules = Rules(fee=FEE, maker_fee=FEE, slippage=0.0, exposure=0.5 / (1.0 + FEE), fills=VECTORBT)
     ours = sweep(bars, confidence, atr, rules, grid)
-    spent, _ = timed(lambda: sweep(bars, confidence, atr, rules, grid), 5)
-    print(f"\n{combos:,} combos x {n:,} bars, {int(ours.trades.sum()):,} trades; one thread, processor time")
-    print(f"  {'ours, V1':34}{spent * 1e3:12.1f} ms{combos * n / spent / 1e6:12.1f} M bar-combos/s")
+    spent, _ = timed(lambda: sweep(bars, confidence, atr, rules, grid), rounds)
+    what, size, rows = f"sweep, {int(ours.trades.sum()):,} trades", f"{combos:,} combos x {n:,}", []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "sweep.npz")
         columns = {name: getattr(bars, name) for name in ("open", "high", "low", "close")}
         day = (bars.open_time.view(np.int64) + bars.timeframe_ns - 1) // (86400 * 10**9)
         np.savez(path, **columns, confidence=confidence, atr=atr, day=day, combos=asked)
-        for engine, python in engines.items():
-            said = ask_peer(python, engine, path) if python else "name its interpreter with --rust"
-            if isinstance(said, str):
-                print(f"  vectorbt {engine:25}      absent: {said}")
+        for engine, (python, least) in engines().items():
+            peer, told = f"vectorbt {engine}, by {CHUNK}", ask_peer(python, engine, path)
+            if isinstance(told, str):
+                rows.append(Row(what, size, spent, peer, least=least, note=told))
                 continue
-            gaps = []
-            for name, theirs in zip(FIGURES, np.array(said["figures"]), strict=True):
+            for name, theirs in zip(FIGURES, np.array(told["figures"]), strict=True):
                 mine = getattr(ours, name).ravel()
                 np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-9, err_msg=f"{engine} {name}")
-                gaps.append(f"{name} {np.nanmax(np.abs(mine - theirs)):.0e}")
-            rate = combos * n / said["seconds"] / 1e6
-            name = f"vectorbt {engine}, {CHUNK} columns at a time"
-            print(f"  {name:34}{said['seconds'] * 1e3:12.1f} ms{rate:12.1f} M bar-combos/s")
-            print(f"    ours is {said['seconds'] / spent:.0f}x as fast; largest differences: {', '.join(gaps)}")
+            rows.append(Row(what, size, spent, peer, told["seconds"], least if n >= 100_000 else None))
+    return rows
+
+
+def engines():
+    """Return the interpreter of each of vectorbt's engines, and how many times faster we mean to be."""
+    from tests.peers.packages import RUST, interpreter
+
+    return {"numba": (sys.executable, None), "rust": (str(interpreter(RUST[0])), 70.0)}
+
+
+def run(quick):
+    from benchmarks.measure import Row
+    from engine.rules import Rules
+    from engine.sweep import sweep
+
+    n, few, many = (10_000, 50, 1_000) if quick else (100_000, 1_000, 10_000)
+    rows = against_vectorbt(n, few)
+    bars, confidence, atr = market(n)
+    rules, grid = Rules(fee=FEE, maker_fee=FEE, slippage=2e-5, exposure=0.5), grid_of(many)
+    seconds, _ = timed(lambda: sweep(bars, confidence, atr, rules, grid), 3)
+    note = f"processor seconds of one thread: {n * many / seconds / 1e6:,.0f} M bar-combos/s"
+    rows.append(Row("sweep, barriers and hold too", f"{many:,} combos x {n:,}", seconds, note=note))
+    return rows
+
+
+def jobs():
+    from engine.rules import Rules
+    from engine.sweep import sweep
+
+    bars, confidence, atr = market(20_000)
+    rules, grid = Rules(fee=FEE, maker_fee=FEE, slippage=2e-5, exposure=0.5), grid_of(1_000)
+    return {
+        f"sweep by {road}, 1k combos x 20k": lambda road=road: sweep(bars, confidence, atr, rules, grid, road=road)
+        for road in ("scan", "touch")
+    }
 
 
 def both_roads(n):
@@ -178,7 +209,6 @@ def main():
     """Print everything."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--bars", type=int, default=100_000)
-    asked.add_argument("--rust", help="interpreter of an environment with vectorbt[rust]")
     asked.add_argument("--peer", nargs=2, help=argparse.SUPPRESS)
     told = asked.parse_args()
     if told.peer:
@@ -188,8 +218,6 @@ def main():
         peer(told.peer[1], told.peer[0])
         return
     both_roads(told.bars)
-    for combos in (100, 1_000):
-        against_vectorbt(told.bars, combos, {"numba": sys.executable, "rust": told.rust})
 
 
 if __name__ == "__main__":
