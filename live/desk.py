@@ -264,7 +264,8 @@ class Desk:
             self.candles.look()  # for the open of this bar
         if self.flattening:
             self.office.put(self.symbol, Standing(HALTED, PERSON, "flattened"))
-            self.office.book.clear(self.symbol, FLATTEN)
+            for cause in (FLATTEN, kinds.UNEXPLAINED):
+                self.office.book.clear(self.symbol, cause)
 
     def _opened(self) -> float | None:
         """Open of the bar that is forming."""
