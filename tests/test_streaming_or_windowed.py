@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from engine.errors import UsageError
 from engine.inference.interval import Draws, Interval
 from engine.synthetic import random_bars
 from research.config import parse_config
+from research.experiments import pooled_or_alone
 from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED
 from research.experiments.lab import Lab
 from research.experiments.streaming_or_windowed import COINS, KINDS, coins_of, gain, pooled_study, run, verdict
@@ -76,3 +78,18 @@ def test_the_quick_form_judges_every_model_on_the_same_rows(tmp_path):
     pool = pooled_study(lab, coins_of(tmp_path / COINS, 2))
     assert [bars.symbol for bars in (pool.bars, *pool.others)] == ["BTCUSDT", "AAAUSDT"]
     assert pool.others[0].open_time[-1] <= pool.bars.open_time[-1]
+
+
+def test_pooled_and_alone_are_judged_on_each_coins_own_rows(tmp_path):
+    for n, name in ((2600, "BTCUSDT"), (2500, "AAAUSDT")):
+        halves_of(replace(random_bars(n, seed=n), symbol=name), tmp_path / COINS)
+    found = pooled_or_alone.run(Lab(random_bars(2600, seed=1), quick=True, extra=tmp_path))
+    assert [row[0] for row in found.rows] == ["BTCUSDT", "AAAUSDT", "all"]
+    first, second, both = found.rows
+    assert both[1] == first[1] + second[1]
+    assert both[2] == first[2] + second[2] == found.n
+    assert first[6] != first[7]
+    weighed = [(first[2] * first[k] + second[2] * second[k]) / both[2] for k in (6, 7)]
+    np.testing.assert_allclose(both[6:8], weighed)
+    with pytest.raises(UsageError, match="A18 needs bars of several coins below --extra FOLDER/alts_perp_30m"):
+        pooled_or_alone.run(Lab(random_bars(2600, seed=1), quick=True))
