@@ -41,8 +41,8 @@ check: lint test          ## Format, lint, types, import ladder, tests
 bench: .venv/everything   ## Measure against the peers, side by side
 	@$(PY) -m benchmarks
 
-bench-check: .venv/everything  ## Compare speeds with the last commit, or SINCE=COMMIT; exit 1 if anything is a quarter slower
-	@$(PY) -m benchmarks.check $(SINCE)
+bench-check: .venv/everything  ## Compare speeds with the last commit, or SINCE=COMMIT; ONLY=kernel,sweep; exit 1 if one is a quarter slower
+	@$(PY) -m benchmarks.check --only=$(ONLY) $(SINCE)
 
 peers: .venv/everything   ## Install PyBroker, NautilusTrader and freqtrade, each for itself, for the parity tests
 	@$(PY) -m tests.peers.packages

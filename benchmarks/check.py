@@ -1,4 +1,4 @@
-"""Whether anything became slower since a commit: ``python -m benchmarks.check [commit]``, or ``make bench-check``.
+"""Whether anything became slower since a commit: ``python -m benchmarks.check [--only=BENCH,BENCH] [commit]``.
 
 The commit's files are laid out in a temporary folder and both trees run this tree's jobs, each in one process that
 stays: a call here, a call there, so that the machine's noise falls on both. What is named as slower was slower twice.
@@ -28,17 +28,17 @@ ROUNDS, MORE_ROUNDS = 7, 21
 CODE = ("engine", "models", "strategies", "live")  # what a commit brings; jobs, tests and this file stay
 
 
-def find_jobs() -> dict[str, Job]:
-    """Return every bench's own work, by name."""
+def find_jobs(only: Sequence[str]) -> dict[str, Job]:
+    """Return the own work of some benches, or of all if none is named, by name."""
     found: dict[str, Job] = {}
-    for name in benches():
+    for name in only or benches():
         found |= getattr(importlib.import_module(f"benchmarks.bench_{name}"), "jobs", dict)()
     return found
 
 
-def serve() -> None:
+def serve(only: Sequence[str]) -> None:
     """Answer each name on standard input with the least seconds of a few calls of that job."""
-    jobs = find_jobs()
+    jobs = find_jobs(only)
     for job in jobs.values():
         job()  # compiles
     print(json.dumps(list(jobs)), flush=True)
@@ -51,10 +51,10 @@ def serve() -> None:
 class Tree:
     """A source tree and the process that runs its jobs."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, only: Sequence[str] = ()) -> None:
         environment = {**os.environ, "PYTHONPATH": str(home)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.check", "--serve"],
+            [sys.executable, "-m", "benchmarks.check", "--serve", *only],
             cwd=home, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self.jobs: list[str] = []
@@ -107,10 +107,12 @@ def slower(now: Tree, then: Tree, jobs: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    commit = sys.argv[1] if len(sys.argv) > 1 else "HEAD"
+    named = [word.removeprefix("--only=").split(",") for word in sys.argv[1:] if word.startswith("--only=")]
+    only = [name for names in named for name in names if name]
+    commit = next((word for word in sys.argv[1:] if not word.startswith("--")), "HEAD")
     with tempfile.TemporaryDirectory() as folder:
         lay_out(commit, Path(folder))
-        now, then = Tree(ROOT), Tree(Path(folder))
+        now, then = Tree(ROOT, only), Tree(Path(folder), only)
         try:
             if not (now.ready() and then.ready()):
                 sys.exit(f"the jobs of this tree do not run with the code of {commit}; nothing was compared")
@@ -124,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    serve() if sys.argv[1:] == ["--serve"] else main()
+    serve(sys.argv[2:]) if sys.argv[1:2] == ["--serve"] else main()
