@@ -40,7 +40,10 @@ BESIDE = {
     "funding_8h": "the last funding rate a holder of the perpetual paid",
     "funding_mean_3d": "mean of the last 9 funding rates, of three days",
     "book_imbalance": "size bid less size asked at the best prices, over both, at the close",
-    "ofi": "order flow imbalance of the bar over the mean depth",
+    "imbalance_deep": "size bid less size asked at the best 5 levels, over both, at the close",
+    "ofi": "order flow imbalance of the bar at the best prices, over the mean size there",
+    "ofi_deep": "order flow imbalance of the bar at the best 5 levels, over the mean size there",
+    "spread_bp": "best ask less best bid at the close, in basis points",
     "microprice_dev": "microprice less mid price at the close, in basis points",
 }
 

@@ -12,9 +12,11 @@ window), so of it the tests can say nothing about d; they are shown for it all t
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -160,6 +162,26 @@ def choose_d(
         served_correlation=float(np.corrcoef(served, log_close[train])[0, 1]),
         tried=tuple(tried),
     )
+
+
+def show_choice(what: str, width: int, as_json: bool, data_root: Path) -> None:
+    """Run ``tradsys difference``: choose on the development zone, look at validation, leave the rest sealed."""
+    from dataclasses import asdict
+
+    from engine.history.find import find_bars
+    from engine.jsons import dumps
+    from engine.zones import make_zones
+    from research.config import TrainConfig
+    from research.progress import progress_bar
+
+    bars, config = find_bars(what, data_root), TrainConfig()
+    zones = make_zones(bars, config.window, config.barriers.hold)
+    development, validation = (zones.rows(bars, zone) for zone in ("development", "validation"))
+    with progress_bar() as progress:
+        found = choose_d(bars.upto(validation.stop), development.stop, width, progress=progress)
+    told = {**asdict(found), "train": found.train._asdict(), "served": found.served._asdict()}
+    told |= {"test": found.test and found.test._asdict(), "feature": found.feature}
+    sys.stdout.write((dumps(told) if as_json else f"{bars.symbol} {bars.timeframe}: {found}") + "\n")
 
 
 def stationarity(series: Floats) -> Stationarity:

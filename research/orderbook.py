@@ -13,6 +13,7 @@ weighed by the opposite queues, the zeroth step of Stoikov's, which goes on to f
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from engine.bars import Bars, Floats, Times, format_timeframe, parse_timeframe
-from engine.errors import DataError
+from engine.errors import DataError, UsageError
 from engine.history.arrays import float_array, integer_array
 from engine.history.external import External
 from engine.history.infer import infer_symbol
@@ -103,6 +104,8 @@ def read_book(path: Path, symbol: str | None = None, latency_ns: int = 0) -> Boo
     """
     import pyarrow.parquet as pq
 
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; name the Parquet file of a recorded book")
     table = pq.read_table(path)
     levels = sum(name.startswith("bid_px_") for name in table.column_names)
     if not levels or EVENT_TIME not in table.column_names:
@@ -253,10 +256,13 @@ def trade_bars(path: Path, timeframe_ns: int, symbol: str | None = None) -> Bars
     )
 
 
-def store_book(path: Path, timeframe: str, store: Store, symbol: str | None = None) -> Path:
+def store_book(
+    path: Path, timeframe: str, store: Store, symbol: str | None = None, latency_ns: int = 0, replace: bool = False
+) -> Path:
     """Keep what a recorded book says about bars, for the features that read it beside them; return its folder."""
-    book = read_book(path, symbol)
-    return store.keep_values(book_bars(book, parse_timeframe(timeframe)), path.name)
+    seconds = re.fullmatch(r"([1-9][0-9]?)s", timeframe)
+    length = int(seconds[1]) * 10**9 if seconds else parse_timeframe(timeframe)
+    return store.keep_values(book_bars(read_book(path, symbol, latency_ns), length), path.name, replace)
 
 
 def _nanoseconds(column: object) -> NDArray[np.int64]:

@@ -78,3 +78,33 @@ def volatility(
     from research.volatility_road import show_volatility
 
     show_volatility(bars, ahead, out, as_json, data)
+
+
+@research_app.command(epilog="Example: tradsys book BTCUSDT_spot_L2top20.parquet --timeframe 1m")
+def book(
+    file: Annotated[Path, typer.Argument(help="Parquet of snapshots: bid_px_1, bid_sz_1, ..., ask_sz_N, timestamp.")],
+    timeframe: Annotated[str, typer.Option(help="Bars it is told about: 1s, 10s, 1m ...")] = "1m",
+    symbol: Annotated[str | None, typer.Option(help="Its market; what stands first in the file's name.")] = None,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Until a snapshot is here, if its receipt is unknown.")] = 0,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a stored series that differs.")] = False,
+    data: Annotated[Path, typer.Option(help="Folder of the stored series.")] = DATA,
+) -> None:
+    """Store what a recorded order book says about bars, for the features that read it beside them."""
+    from engine.history.store import Store
+    from research.orderbook import store_book
+
+    kept = store_book(file, timeframe, Store(data), symbol, round(latency_ms * 1e6), replace)
+    typer.echo(f"stored {kept.name}: the features of {timeframe} bars that read a book will find it")
+
+
+@research_app.command(epilog="Example: tradsys difference BTCUSDT-1h")
+def difference(
+    bars: Annotated[str, typer.Argument(help="Embedded or stored series, or a file of bars.")],
+    width: Annotated[int, typer.Option(min=2, max=5000, help="Bars of the window.")] = 256,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")] = False,
+    data: Annotated[Path, typer.Option(help="Folder of the stored series.")] = DATA,
+) -> None:
+    """Find how often a log price is differenced until its unit root is rejected, on the development zone alone."""
+    from research.choose_d import show_choice
+
+    show_choice(bars, width, as_json, data)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.special import binom
 from statsmodels.tsa.stattools import adfuller
+from typer.testing import CliRunner
 
 from engine.bars import Bars
 from engine.errors import DataError
 from engine.features import FEATURES
+from engine.history.store import Store
 from engine.indicators.fractional import (
     DIRECT,
     ffd_weights,
@@ -23,6 +26,7 @@ from engine.indicators.fractional import (
 from engine.readings import FFD_WIDTH
 from engine.synthetic import random_bars
 from research.choose_d import choose_d, stationarity
+from research.verbs import research_app
 
 ORDERS = pytest.mark.parametrize("d", [0.0, 0.2, 0.4, 0.5, 0.9, 1.0, 1.3, -0.4])
 
@@ -187,3 +191,16 @@ def test_too_little_history_is_refused_with_what_is_needed():
     assert isinstance(bars, Bars)
     with pytest.raises(DataError, match="345 of the first 600 bars of RANDOM-0 end a whole window of 256; 500 are"):
         choose_d(bars, 600)
+
+
+def test_the_verb_looks_at_development_and_validation_and_never_at_the_sealed_zone(tmp_path):
+    """The last part of the bars becomes another market: nothing that is told changes."""
+    bars = random_bars(3000, seed=9)
+    told = []
+    for market in (bars, changed_after(bars, 2700)):
+        folder = tmp_path / str(len(told))
+        Store(folder).keep(market, "made up")
+        asked = ["difference", "RANDOM-9-1h", "--width", "64", "--json", "--data", str(folder)]
+        told.append(CliRunner().invoke(research_app, asked, catch_exceptions=False).stdout)
+    assert told[0] == told[1]
+    assert {"d", "left", "train", "test", "served", "feature", "tried"} <= set(json.loads(told[0]))

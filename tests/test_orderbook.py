@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from engine.errors import DataError
+from engine.errors import DataError, UsageError
 from engine.features import feature_matrix
 from engine.history.context import with_context
 from engine.history.external import as_of
@@ -25,9 +26,10 @@ from research.orderbook import (
     store_book,
     trade_bars,
 )
+from research.verbs import research_app
 
 SECOND = 10**9
-NAMES = ("book_imbalance", "ofi", "microprice_dev")
+NAMES = ("book_imbalance", "ofi", "microprice_dev", "imbalance_deep", "ofi_deep", "spread_bp")
 
 
 def book_of(rows, step_ns=100_000_000, start="2024-08-08T00:00:00"):
@@ -194,7 +196,7 @@ def test_a_bar_without_a_snapshot_is_unknown_not_the_last_one(tmp_path):
 
     bars = with_context(random_bars(3), NAMES, tmp_path)
     known = np.isfinite(np.stack(list(bars.context.values())))
-    assert known.tolist() == [[True, False, False]] * 3
+    assert known.tolist() == [[True, False, False]] * 6
     assert as_of(random_bars(3), store.load_values("RANDOM-0-book-1h"))["RANDOM-0-book-1h.age_hours"].tolist() == [
         0,
         1,
@@ -213,3 +215,16 @@ def test_what_is_no_book_is_refused(change):
     said = {"size": "bid_size has shape", "time": "3 times were given for 5", "order": "snapshot 1 of HAND goes back"}
     with pytest.raises(DataError, match=said[change]):
         replace(BY_HAND, **wrong)
+
+
+def test_the_verb_stores_a_book_and_says_who_reads_it(shared_data, tmp_path):
+    path = shared_data / "orderbook" / "ETHUSDT_usdm_20240808_L2top20_100ms.parquet"
+    asked = ["book", str(path), "--timeframe", "10s", "--latency-ms", "250", "--data", str(tmp_path)]
+    done = CliRunner().invoke(research_app, asked)
+    assert "stored ETHUSDT-book-10s: the features of 10s bars that read a book will find it" in done.stdout
+    kept = Store(tmp_path).load_values("ETHUSDT-book-10s")
+    late = book_bars(read_book(path, latency_ns=250_000_000), 10 * SECOND)
+    assert np.array_equal(kept.known_at, late.known_at)
+    assert not np.array_equal(kept.columns["ofi"], book_bars(read_book(path), 10 * SECOND).columns["ofi"])
+    with pytest.raises(UsageError, match="does not exist; name the Parquet file of a recorded book"):
+        CliRunner().invoke(research_app, ["book", str(tmp_path / "no.parquet")], catch_exceptions=False)

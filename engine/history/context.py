@@ -99,7 +99,7 @@ def _macro(symbol: str, make: Callable[[Floats, Times], Floats]) -> Column:
 
 
 def _book(value: str) -> Column:
-    remedy = "research.orderbook.store_book makes it of a recorded book"
+    remedy = "`tradsys book FILE --timeframe {timeframe}` makes it of a recorded book"
     return Column(("{symbol}-book-{timeframe}",), (value,), _as_it_is, remedy, 0)
 
 
@@ -121,7 +121,10 @@ COLUMNS = {
     "funding_8h": Column(*_FUNDING, _as_it_is, _FUNDING_FILE, 9 * HOUR_NS),
     "funding_mean_3d": Column(*_FUNDING, _mean(9, 65 * HOUR_NS), _FUNDING_FILE, 9 * HOUR_NS),
     "book_imbalance": _book("book_imbalance"),
+    "imbalance_deep": _book("imbalance_deep"),
     "ofi": _book("ofi"),
+    "ofi_deep": _book("ofi_deep"),
+    "spread_bp": _book("spread_bp"),
     "microprice_dev": _book("microprice_dev"),
 }
 
@@ -194,7 +197,7 @@ def series_of(name: str, bars: Bars, store: Store) -> str:
     stored = {series.casefold(): series for series in store.names()}
     there = next((stored[series.casefold()] for series in asked if series.casefold() in stored), None)
     if there is None:
-        remedy = how.remedy.format(series=asked[0])
+        remedy = how.remedy.format(series=asked[0], timeframe=bars.timeframe)
         raise UsageError(f"{name} beside {bars.symbol} needs {' or '.join(asked)}, which is not stored here; {remedy}")
     return there
 
