@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from engine.errors import BrokerError, DataError, ModelMismatch, SettingsError, UsageError
 from live import schema_orders as kinds
-from live.account import ADOPT, FLATTEN, HALT, HALTED, PERSON, REDUCING, RESUME, Command, Standing
+from live.account import ACTIVE, ADOPT, FLATTEN, HALT, HALTED, PERSON, REDUCING, RESUME, Command, Standing
 from live.broker import Broker, Retry
 from live.clock import Clock
 from live.desk import Desk, Office
@@ -196,7 +196,8 @@ class Runner:
             return f"no symbol {command.symbol} here; there are {', '.join(desk.symbol for desk in self.desks)}"
         names = ", ".join(desk.symbol for desk in whose)
         if command.command == HALT:
-            self.office.put(command.symbol, Standing(HALTED, PERSON, command.reason))
+            for desk in whose:
+                self.office.put(desk.symbol, Standing(HALTED, PERSON, command.reason))
             return f"{names}: halted; orders at the exchange stay"
         if command.command == RESUME:
             return self._resume(command, whose, names)
@@ -211,7 +212,7 @@ class Runner:
         for desk in whose:
             desk.begin_anew()
         still = self.office.book.standing(whose[0].symbol)
-        said = f"{names}: {still.state}" + (f" ({still.cause} holds for all)" if still.cause else "")
+        said = f"{names}: {still.state}" + (f" ({still.cause})" if still.state != ACTIVE else "")
         self.office.book.note(command.symbol, kinds.STATE, f"resumed by a person: {said}")
         return said
 
