@@ -70,7 +70,7 @@ def run(quick: bool) -> list[Row]:
             rows.append(Row("tradsys compare, nothing compiled yet", "embedded", cold, most=20.0))
         command_seconds(COMMAND, home)
         warm = min(command_seconds(COMMAND, home) for _ in range(1 if quick else 3))
-        rows.append(Row("tradsys compare", "embedded", warm, most=3.0))
+        rows.append(Row("tradsys compare", "embedded", warm, most=2.5))
     return rows
 
 
