@@ -1,4 +1,4 @@
-"""Whether the account still does what the simulation does, and the model what it was trained to do."""
+"""Whether the account still does what the simulation does, and the model what it was trained to do: every night."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.bars import Bars, Floats, parse_timeframe
+from engine.bars import parse_timeframe
 from engine.errors import UsageError
-from engine.inference.shift import cusum, stability_index
+from engine.inference.shift import cusum
 from live.control import Row, ledgers, read
+from live.drift_model import against_replay, features_shift, predictions_shift, seen_by
 from live.scene import time_text
 from live.settings import Settings
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
 
 ENTRY = "entry"
-SHIFTED, FEWEST = 0.25, 300  # stability index of predictions that is an alarm, and from how many bars on
+FEWEST = 300  # bars, before the distribution of predictions is judged
 FAR = 3.0  # standard errors between claimed and realised share of wins
 SHOWN = 6
 SECOND_NS = 10**9
@@ -64,8 +65,10 @@ class Drift:
         Of one fill.
     claimed, realised : float or None
         Share of wins that the predictor claimed and that came.
+    replay : str or None
+        The first bar at which a backtest of the ledger's bars says something else; empty if none does.
     predictions : float or None
-        Stability index of the probabilities against the bundle's own out-of-sample ones.
+        Stability index of the probabilities against those of the bundle's validation zone.
     features : list of (name, index)
         Against training bars, farthest first; no alarm: markets drift.
     notes : list of str
@@ -85,6 +88,7 @@ class Drift:
     worst_bp: float | None = None
     claimed: float | None = None
     realised: float | None = None
+    replay: str | None = None
     predictions: float | None = None
     features: list[tuple[str, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -131,7 +135,7 @@ def _of_ledger(path: Path, mode: str, bands: Bands, days: int | None, learned: t
     else:
         found.notes.append(f"fills: {mode} has none")
     _claims(found, path, trades)
-    _predictions(found, path, bot, learned)
+    _model(found, path, bot, learned)
     return found
 
 
@@ -210,53 +214,30 @@ def _claims(found: Drift, path: Path, trades: list[Row]) -> None:
         found.alarms.append(f"outcomes went on drifting from what was claimed from trade {sums.alarm + 1} on (CUSUM)")
 
 
-def _predictions(found: Drift, path: Path, bot: Row, learned: tuple[Bundle, Path]) -> None:
-    """Hold probabilities and features against those of the training."""
+def _model(found: Drift, path: Path, bot: Row, learned: tuple[Bundle, Path]) -> None:
+    """Hold the decisions against a backtest, and probabilities and features against those of the training."""
     bundle, data_root = learned
-    rows = read(path, "SELECT p_up FROM decisions WHERE p_up IS NOT NULL ORDER BY open_time")
+    count = read(path, "SELECT count(*) AS n FROM decisions")[0]["n"]
     if bot["bundle_hash"] != bundle.hash:
-        found.notes.append(f"predictions: the ledger is of another state of bundle {bot['bundle']}")
+        found.notes.append(f"replay and predictions: the ledger is of another state of bundle {bot['bundle']}")
         return
-    if len(rows) < FEWEST:
-        found.notes.append(f"predictions: {len(rows)} bars so far, {FEWEST} are needed")
+    seen = seen_by(path, bot)
+    found.replay = against_replay(path, seen, bundle)
+    if found.replay:
+        found.alarms.append(f"the ledger is not what a backtest of its bars does: {found.replay}")
+    if count < FEWEST:
+        found.notes.append(f"predictions: {count} bars so far, {FEWEST} are needed")
         return
-    found.predictions = stability_index(_out_of_sample(bundle), np.array([row["p_up"] for row in rows]))
-    if found.predictions > SHIFTED:
+    found.predictions, band = predictions_shift(path, bundle)
+    if found.predictions > band:
         found.alarms.append(
-            f"predictions are not distributed as the bundle's own out of sample"
-            f" (stability index {found.predictions:.2f} > {SHIFTED})"
+            f"predictions are not distributed as in the bundle's validation zone"
+            f" (stability index {found.predictions:.2f}, band {band:.2f})"
         )
     try:
-        found.features = _features(path, bot, bundle, data_root)
+        found.features = features_shift(seen, bundle, data_root)
     except UsageError as why:
         found.notes.append(f"features: {why}")
-
-
-def _out_of_sample(bundle: Bundle) -> Floats:
-    import pyarrow.parquet as pq
-
-    from engine.history.arrays import float_array
-
-    return float_array(pq.read_table(bundle.folder / "oos.parquet", columns=["p_up"])["p_up"])
-
-
-def _features(path: Path, bot: Row, bundle: Bundle, data_root: Path) -> list[tuple[str, float]]:
-    from engine.features import feature_matrix
-    from live.schema import bars_from
-    from strategies.workbench import find_market
-
-    stored = [tuple(row.values()) for row in read(path, "SELECT * FROM bars ORDER BY open_time")]
-    names = list(bundle.feature_names)
-    seen: Bars = bars_from(stored, parse_timeframe(bot["timeframe"]), bot["symbol"], bool(bot["sessions"]))
-    before = find_market(bundle, None, data_root)
-    trained = bundle.manifest.zones.rows(before, "development")
-    then = feature_matrix(before[: trained.stop], names)[trained.start :]
-    now = feature_matrix(seen, names)[-read(path, "SELECT count(*) AS n FROM decisions")[0]["n"] :]
-    told = [
-        (name, stability_index(then[:, i].astype(np.float64), now[:, i].astype(np.float64)))
-        for i, name in enumerate(names)
-    ]
-    return sorted(((name, index) for name, index in told if np.isfinite(index)), key=lambda pair: -pair[1])[:SHOWN]
 
 
 def drift_lines(found: list[Drift]) -> list[str]:
@@ -275,6 +256,10 @@ def drift_lines(found: list[Drift]) -> list[str]:
             )
         if each.claimed is not None:
             out.append(f"  calibration  claimed {each.claimed:.1%} wins, realised {each.realised:.1%}")
+        if each.replay is not None:
+            out.append(
+                f"  replay       {each.replay or 'a backtest of these bars wishes and earns the same, bit for bit'}"
+            )
         if each.predictions is not None:
             out.append(f"  predictions  stability index {each.predictions:.3f}")
         if each.features:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 from engine.errors import SettingsError
 
 WAITING = 100  # news that may wait to be sent; beyond that the newest is dropped
 CLOSING_S = 10.0
-LOST = "notification lost"
+LOST, DRIFT = "notification lost", "drift"
 Complain = Callable[[str], object]
 
 
@@ -65,6 +67,21 @@ class Notifier:
                 sent, message = False, type(why).__name__
             if not sent:
                 self._complain(f"{LOST}: {title}")
+
+
+def notify_alarms(addresses: str, alarms: Sequence[tuple[str, str]]) -> None:
+    """Send the alarms of a nightly look, as (symbol, message), and wait until they are sent.
+
+    Raises
+    ------
+    SettingsError
+        If there is nobody to tell.
+    """
+    if not addresses:
+        raise SettingsError("--notify needs BOT_NOTIFY; set it to an apprise address, such as tgram://...")
+    with closing(Notifier(addresses.split(), "tradsys", lambda why: sys.stderr.write(f"{why}\n"))) as send:
+        for symbol, message in alarms:
+            send(symbol, DRIFT, message)
 
 
 def _sender(addresses: Sequence[str]) -> Any:

@@ -99,16 +99,21 @@ def drift(
     slippage_bp: Annotated[float, typer.Option(min=0.1, help="Fills may cost so much beyond the simulation.")] = 10.0,
     late_s: Annotated[float, typer.Option(min=1.0, help="Entries may come so long after the close.")] = 30.0,
     missed: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of trades that may have no fill.")] = 0.1,
+    notify: Annotated[bool, typer.Option("--notify", help="Send alarms to BOT_NOTIFY too.")] = False,
     env: EnvFile = None,
     as_json: ask.AsJson = False,
     data: ask.DataFolder = ask.DATA,
 ) -> None:
     """Hold the account against the simulation, the model against its training; exit 1 beyond a band. Run it nightly."""
     from live.drift import Bands, drift_lines, drift_report
+    from live.notify import notify_alarms
     from live.settings import read_settings
 
-    found = drift_report(read_settings(env), data, Bands(slippage_bp, late_s, missed), days)
+    settings = read_settings(env)
+    found = drift_report(settings, data, Bands(slippage_bp, late_s, missed), days)
     _print([each.to_dict() for each in found], as_json, drift_lines(found))
+    if notify:
+        notify_alarms(settings.notify, [(each.symbol, alarm) for each in found for alarm in each.alarms])
     if any(each.alarms for each in found):
         raise typer.Exit(1)
 

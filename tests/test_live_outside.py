@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from live.keys import Keys
 from live.logs import log_line, voice
 from live.metrics import exposition
 from live.notify import Notifier
+from live.replay import run_live
 from live.scene import scene
 from live.verbs import live_app
 from tests.browser import Browser, find_chromium
@@ -261,6 +263,16 @@ def test_the_verb_exits_1_on_an_alarm_and_tells_machines(tmp_path):
     assert CliRunner().invoke(live_app, [*words, "--slippage-bp", "50"]).exit_code == 0
 
 
+def test_alarms_of_the_night_are_sent(tmp_path, mailbox):
+    live_folder(tmp_path, beyond_bp=25.0)
+    env = tmp_path / "outside.env"
+    env.write_text(env.read_text().replace(ADDRESS, f"json://127.0.0.1:{mailbox.server_port}"))
+    done = CliRunner().invoke(live_app, ["drift", "--notify", "--env", str(env), "--data", str(tmp_path)])
+    assert done.exit_code == 1
+    assert [letter["title"] for letter in mailbox.letters] == [f"tradsys: {BARS.symbol} drift"] * 2
+    assert "entry fills cost 25.0 bp" in mailbox.letters[0]["message"]
+
+
 def test_a_replay_has_no_fills_to_hold_against_anything(tmp_path):
     settings = settings_in(tmp_path, "replay")
     with open_ledger(settings.ledger) as ledger:
@@ -269,6 +281,51 @@ def test_a_replay_has_no_fills_to_hold_against_anything(tmp_path):
     assert (found.alarms, found.filled) == ([], 0)
     assert found.notes[0] == "fills: replay has none"
     assert scene(settings)["account"] == []
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory):
+    """A real bot's ledger: the shipped bundle over its test zone."""
+    settings = settings_in(tmp_path_factory.mktemp("replayed"), "replay", BOT_SYMBOL="", BOT_REPLAY_FROM="2017-08-01")
+    run_live("nasdaq-1d", settings, Path("data"))
+    return settings
+
+
+def test_a_ledger_is_replayed_and_its_market_held_against_the_training(replayed, tmp_path):
+    (found,) = drift_report(replayed, tmp_path)
+    assert (found.symbol, found.replay, found.alarms) == ("NASDAQ", "", [])
+    assert 0 < found.predictions < 1.0  # below its band, which knows how bars hang together
+    assert len(found.features) == 6
+    assert found.features[0][1] > found.features[-1][1] > 0
+    assert "  replay       a backtest of these bars wishes and earns the same, bit for bit" in drift_lines([found])
+
+
+def test_predictions_of_another_distribution_are_an_alarm(replayed, tmp_path):
+    shutil.copy(replayed.ledger, tmp_path / "bot.db")
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
+        database.execute("DROP TRIGGER decisions_keep")
+        database.execute("UPDATE decisions SET p_up = p_up + 0.02")
+        database.commit()
+    (found,) = drift_report(settings_in(tmp_path, "replay", BOT_SYMBOL=""), tmp_path)
+    assert [alarm[:64] for alarm in found.alarms] == [
+        "predictions are not distributed as in the bundle's validation zo"
+    ]
+
+
+def test_a_ledger_that_is_not_the_backtests_is_an_alarm(replayed, tmp_path):
+    copy = tmp_path / "bot.db"
+    shutil.copy(replayed.ledger, copy)
+    with closing(sqlite3.connect(copy)) as database:
+        database.execute("DROP TRIGGER decisions_keep")
+        database.execute(
+            "UPDATE decisions SET side = 1 - side WHERE open_time = (SELECT max(open_time) FROM decisions)"
+        )
+        database.commit()
+    settings = settings_in(tmp_path, "replay", BOT_SYMBOL="")
+    (found,) = drift_report(settings, tmp_path)
+    assert found.alarms[0].startswith(
+        "the ledger is not what a backtest of its bars does: wish at 2018-12-31T00:00 is 1"
+    )
 
 
 def test_the_cusum_is_the_recursion_of_the_textbook():
@@ -325,18 +382,20 @@ def test_neither_key_nor_token_is_in_the_process_list(tmp_path):
 # --- deployment ----------------------------------------------------------------------------------------
 
 
-def test_the_service_is_one_that_systemd_understands(tmp_path):
+def test_the_services_are_ones_that_systemd_understands(tmp_path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze, which is not here")
-    unit = tmp_path / "tradsys.service"
-    text = (ROOT / "live" / "deploy" / "tradsys.service").read_text()
-    unit.write_text(text.replace("/opt/tradsys/.venv/bin/tradsys", sys.executable))
-    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    units = []
+    for name in ("tradsys.service", "tradsys-drift.service", "tradsys-drift.timer"):
+        text = (ROOT / "live" / "deploy" / name).read_text()
+        units.append(str(tmp_path / name))
+        Path(units[-1]).write_text(text.replace("/opt/tradsys/.venv/bin/tradsys", sys.executable))
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_deployment_puts_no_secret_where_others_see_it():
-    for name in ("tradsys.service", "Dockerfile"):
+    for name in ("tradsys.service", "tradsys-drift.service", "Dockerfile"):
         text = (ROOT / "live" / "deploy" / name).read_text()
         code = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
         assert not re.search(r"BOT_|LIVE_CONFIRM|EnvironmentFile|SECRET", code)
