@@ -47,12 +47,14 @@ class AccountBook:
         The bot's folder.
     now : callable
         Clock, in nanoseconds since 1970.
+    power_safe : bool
+        Whether to wait for the disk: see `live.append_only.AppendOnly`.
     """
 
-    def __init__(self, folder: Path, now: Callable[[], int]) -> None:
+    def __init__(self, folder: Path, now: Callable[[], int], power_safe: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.now = now
-        self.file = AppendOnly(folder / FILE, ACCOUNT_TABLES)
+        self.file = AppendOnly(folder / FILE, ACCOUNT_TABLES, power_safe)
         self._states: dict[tuple[str, str], Standing] = {}
         for symbol, *rest in self.file.select("SELECT symbol, state, cause, reason, until FROM states ORDER BY number"):
             self._states[symbol, rest[1]] = Standing(*rest)

@@ -16,7 +16,7 @@ from live.limits import SECOND_NS, judge_clock, judge_worth
 
 LOOP_S = 0.5  # commands are read, and signals heard, this often
 CLOSING_S = 0.1  # right after a close the exchange is asked this often
-CLOCK_NS, WORTH_NS = 60 * SECOND_NS, 60 * SECOND_NS
+CLOCK_NS, WORTH_NS = 60 * SECOND_NS, 300 * SECOND_NS
 LONGEST_WAIT_S = 60.0
 FAILED = "failed"
 OURS = (DataError, ModelMismatch, SettingsError, UsageError)  # a symbol that cannot go on; the others can

@@ -16,11 +16,13 @@ import numpy as np
 
 from engine.bars import parse_timeframe
 from engine.errors import SettingsError, TradingError
+from engine.features import feature_needs
+from engine.history.context import with_context
 from live import schema_orders as kinds
 from live.account import AccountBook, account_lock
 from live.bot import Bot
 from live.broker import Broker, MarketTerms, Retry
-from live.candles import Candles
+from live.candles import Candles, nothing_yet
 from live.clock import Clock
 from live.desk import Desk, Office, Tell
 from live.hand import Hand
@@ -56,12 +58,15 @@ class Surroundings(NamedTuple):
         Told symbol, kind and message of what a person should know.
     locks : Path
         Where all bots of this machine look whether an account is taken.
+    data : Path
+        Folder of the stored series, for what features read beside the bars.
     """
 
     broker: Broker
     clock: Clock
     tell: Tell
     locks: Path = Path(tempfile.gettempdir())
+    data: Path = Path("data")
 
 
 @contextmanager
@@ -85,7 +90,7 @@ def opened(settings: Settings, outside: Surroundings) -> Iterator[Runner]:
         stack.enter_context(closing(Lock(folder / "account.db")))
         time = ExchangeTime(broker, outside.clock)
         _patiently(time.ask, outside.clock)
-        book = stack.enter_context(closing(AccountBook(folder, time.now)))
+        book = stack.enter_context(closing(AccountBook(folder, time.now, power_safe=not paper)))
         book.begin(settings.exchange, settings.mode, "" if paper else settings.keys.fingerprint)
         terms = [_patiently(partial(broker.terms, symbol), outside.clock) for symbol in settings.symbols]
         _check_markets(terms, paper)
@@ -112,6 +117,8 @@ def _desk(settings: Settings, outside: Surroundings, terms: MarketTerms, office:
     path = settings.folder / f"{terms.symbol}.db"
     length = parse_timeframe(bundle.manifest.market.timeframe)
     candles = Candles(outside.broker, terms.symbol, length, strategy.memory, None)
+    candles.beside = partial(with_context, names=feature_needs(bundle.feature_names), data_root=outside.data)
+    candles.beside(nothing_yet(length, terms.symbol))  # a series that is not stored is missed now, not at the close
     first = _first_bar(path)
     if first is None:
         fresh = _patiently(candles.look, outside.clock).fresh
@@ -131,7 +138,7 @@ def _desk(settings: Settings, outside: Surroundings, terms: MarketTerms, office:
         rules=rules_of(settings, bundle),
         first_bar=first,
     )
-    ledger = stack.enter_context(Ledger(path, identity))
+    ledger = stack.enter_context(Ledger(path, identity, power_safe=settings.mode != "paper"))
     candles.bars = ledger.seen(strategy.memory)
     journal = Journal(ledger.file, "" if terms.perpetual else terms.base, office.now)
     hand = None
