@@ -12,6 +12,7 @@ from engine.barriers import label_barriers
 from engine.errors import DataError, ModelMismatch, UsageError
 from engine.indicators import atr
 from engine.synthetic import random_bars
+from models.bundle import load_bundle
 from research.calibrate import Line
 from research.candidates import fit_candidate, restore_candidate
 from research.events import Fades
@@ -20,6 +21,7 @@ from research.fades import fade_side
 from research.networks import Scaler
 from research.resnet import FadeNet, fit_resnet
 from research.study import make_study
+from research.train import train
 from tests.research_toys import dice, halves, settings
 
 FEATURES = ["ret_1", "ret_6", "vol_24", "atr_pct_14", "body", "log_range"]
@@ -41,7 +43,11 @@ def network(seed: int = 0, window: int = 32) -> FadeNet:
 
 @pytest.mark.parametrize(
     ("kind", "keys"),
-    [("resnet", {}), ("supcon", {}), ("transformer", {"transformer": {"patch": 4, "patch_step": 2, "epochs": 1}})],
+    [
+        ("resnet", {}),
+        pytest.param("supcon", {}, marks=pytest.mark.slow),
+        ("transformer", {"transformer": {"patch": 4, "patch_step": 2, "epochs": 1}}),
+    ],
     ids=["resnet", "supcon", "patches"],
 )
 def test_every_agent_passes_the_same_door_and_is_the_same_when_restored(kind, keys):
@@ -175,3 +181,23 @@ def test_moves_too_small_to_fade_are_refused_by_the_key_to_lower():
     examples = dataclasses.replace(dice(300), fades=Fades(np.full(300, np.nan), (0, 1)))
     with pytest.raises(DataError, match=r"0 moves were worth fading, all ending alike; lower resnet.least_move"):
         fit_resnet(examples, halves(examples), settings(resnet=SMALL))
+
+
+@pytest.mark.slow  # a whole training
+def test_a_bundle_that_fades_leans_against_the_move(tmp_path):
+    keys = {"candidates": ["resnet"], "sides": ["long", "short"], "resnet": SMALL, "folds": {"count": 2}}
+    keys |= {"features": FEATURES, "barriers": {"hold": 6}, "regime": {"starts": 2, "screen_bars": 400}}
+    config = dataclasses.replace(settings(**keys), name="fader")
+    bars = random_bars(1400, seed=1)
+    bundle = load_bundle(train(config, bars, tmp_path / "fader", run_dir=tmp_path / "run"))
+    evidence = bundle.evidence(bars)
+    matrix = make_study(config, bars).examples.matrix
+    moved = matrix[:, 1] / matrix[:, 3]
+    nothing = 1.0 / (1.0 + np.exp(-bundle.manifest.calibration["b"]))
+    known = np.isfinite(evidence.p_up)
+    up, down = known & (evidence.p_up > nothing + 1e-6), known & (evidence.p_up < nothing - 1e-6)
+    assert min(up.sum(), down.sum()) > 30
+    assert (moved[up] <= -1.0).all()
+    assert (moved[down] >= 1.0).all()
+    np.testing.assert_allclose(evidence.p_up[known & (np.abs(moved) < 1.0)], nothing, atol=1e-6)
+    assert bundle.manifest.predictor["resnet_seed_losses"] == [bundle.manifest.predictor["candidates"][0]["loss"]]

@@ -173,8 +173,16 @@ def test_a_weight_is_found_for_every_member_and_the_work_is_told():
     assert len(model.slopes) == 2
 
 
-def test_one_graph_says_the_weighted_sum_of_its_members():
-    config = config_of(("logistic", "trees", "transformer"), weighing="pooled")
+@pytest.mark.parametrize(
+    "members",
+    [
+        ("logistic", "trees"),
+        pytest.param(("logistic", "trees", "resnet", "transformer", "supcon"), marks=pytest.mark.slow),
+    ],
+    ids=["two", "all"],
+)
+def test_one_graph_says_the_weighted_sum_of_its_members(members):
+    config = config_of(members, weighing="pooled")
     study = make_study(config, random_bars(600, seed=1))
     examples, rows = study.examples, study.examples.rows[:70]
     model, _ = fit_ensemble(examples, study.split(study.final_fold()), config)
