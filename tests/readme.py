@@ -17,7 +17,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PAGES = (README, *(ROOT / "docs" / f"{name}.md" for name in ("believing-a-backtest", "fill-rules", "features")))
+PAGES = (
+    README,
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("believing-a-backtest", "fill-rules", "features", "data", "watching-the-bot")
+    ),
+)
 BLOCK = re.compile(r"^```(?P<kind>console slow|console|python|text)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
