@@ -155,7 +155,7 @@ class Workers:
         """Ask joblib for some tasks; what comes back is the place, who answered, and the answer."""
         from joblib import Parallel, delayed, parallel_config
 
-        terms = {"client": self._client} if self.backend == DASK else {}
+        terms = {DASK: {"client": self._client}, RAY: {"ray_remote_args": EVERYWHERE}}.get(self.backend, {})
         how = {"max_nbytes": SHARED_BYTES, "mmap_mode": "r"} if self.backend == LOKY else {}
         jobs = self.count if self.backend == LOKY else -1
         config: AbstractContextManager[Any] = parallel_config(NAMES[self.backend], **terms)
@@ -204,6 +204,7 @@ class Workers:
         self.count = sum(self._client.nthreads().values())
 
 
+EVERYWHERE = {"scheduling_strategy": "SPREAD"}  # else Ray may put every process on one node
 NAMES = {LOKY: LOKY, RAY: "tradsys-ray", DASK: "tradsys-dask"}
 
 
@@ -254,11 +255,13 @@ def _losses(backend: str) -> tuple[type[BaseException], ...]:
 
 
 def _answer(function: Callable[[T, Any], R], place: int, task: T, held: Any) -> tuple[int, str, R]:
-    """Answer one task, on a worker."""
+    """Answer one task, on a worker; of a cluster with one processor, joblib lets this process answer."""
     if type(held).__name__ == "ObjectRef":
         import ray
 
         held = ray.get(held)
+    elif type(held).__name__ == "Future":
+        held = held.result()
     return place, identity(), function(task, _settled(held[0]))
 
 
