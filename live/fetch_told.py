@@ -59,6 +59,9 @@ class Outcome:
 
     def lines(self) -> Iterator[str]:
         """Yield what happened, in words."""
+        if not self.rows:
+            yield f"{self.name}: the exchange has nothing from there on; nothing was stored"
+            return
         yield f"{self.name}: {counted(self.rows, 'row')} {self.first} .. {self.last}, {self.fresh} new"
         if self.gaps:
             missing = f"{counted(len(self.gaps), 'gap')} ({counted(self.missing, 'bar')} missing)"

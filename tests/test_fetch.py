@@ -118,6 +118,12 @@ def test_fetching_in_any_steps_gives_the_same_bytes(loopback_exchange, tmp_path)
     assert Store(tmp_path / "once").load("BTCUSDT-1h").fingerprint() == bars.fingerprint()
 
 
+def test_where_there_is_nothing_nothing_is_stored(market, tmp_path):
+    outcome = fetch(market, tmp_path, np.datetime64("2020-04-18T07:30"))
+    assert list(outcome.lines()) == ["BTCUSDT-1h: the exchange has nothing from there on; nothing was stored"]
+    assert Store(tmp_path).names() == ()
+
+
 def test_history_before_the_stored_rows_is_fetched_too(market, tmp_path):
     fetch(market, tmp_path, market.bars.open_time[2000])
     outcome = fetch(market, tmp_path, BEGIN)
@@ -475,3 +481,11 @@ def test_whoever_presses_ctrl_c_is_told_that_the_same_command_goes_on(market, tm
     assert "BTCUSDT-1h: what was fetched is kept, the same command goes on from there" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(Store(tmp_path).load("BTCUSDT-1h")) == 1997
+
+
+def test_progress_tells_how_much_is_left(market, tmp_path, monkeypatch):
+    told, times = [], iter(np.arange(0.0, 1000.0, 10.0))
+    monkeypatch.setattr("live.fetch_told.seconds", lambda: float(next(times)))
+    fetch(market, tmp_path, tell=told.append)
+    assert told[0] == "BTCUSDT-1h: 2020-02-11T15:00, 38%, 16 s left"
+    assert told[-1].endswith(", 100%, 0 s left")
