@@ -27,6 +27,7 @@ class World(Trader):
         self.desk = exchange.perp if self.perpetual else exchange.spot
         self.naked_since: int | None = None
         self.down_until = self.blind_until = 0  # the process is down; its clock was changed and it cannot know yet
+        self.hidden: set[int] = set()  # bars that the exchange did not show when they closed
         self.bars = MARKETS[venue]
         exchange.load(self.bars, perpetual=self.perpetual)
         exchange.deposit(10_000, perpetual=self.perpetual)
@@ -146,7 +147,9 @@ class World(Trader):
         decided = [row[0] for row in self.rows("SELECT open_time FROM decisions ORDER BY open_time")]
         opened, closed = MARKET.open_time.view(np.int64), MARKET.close_time.view(np.int64)
         due = (opened >= opened[FIRST - 1]) & (closed <= self.exchange.now * 10**6)
-        assert decided == opened[due].tolist()
+        gaps = {time for time in opened[due].tolist() if time not in decided}
+        assert decided == sorted(set(opened[due].tolist()) - gaps), "bars were not decided on in order, once each"
+        assert gaps <= self.hidden, "a bar was passed over"
         entered = self.rows(
             "SELECT wish_time, count(DISTINCT client_id) FROM exchange_fills WHERE leg LIKE 'entry%' GROUP BY 1"
         )
