@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +56,7 @@ class Candles:
         self.broker, self.symbol, self.timeframe_ns, self.memory = broker, symbol, timeframe_ns, memory
         self.bars = seen
         self.forming: Candle | None = None
+        self.beside: Callable[[Bars], Bars] = _nothing_beside
 
     @property
     def next_close(self) -> int:
@@ -95,8 +96,8 @@ class Candles:
         return News(fresh, self._changes([row for row in final if row.open_time <= last]))
 
     def take(self, fresh: Sequence[Candle]) -> Bars:
-        """Add final bars to the window and return it: the last ``memory`` bars."""
-        more = bars_of(fresh, self.timeframe_ns, self.symbol)
+        """Add final bars, with what is known beside them now, to the window, and return its last ``memory`` bars."""
+        more = self.beside(bars_of(fresh, self.timeframe_ns, self.symbol))
         if self.bars is not None:
             kept = self.bars[-max(self.memory - len(more), 0) :] if self.memory > len(more) else self.bars[:0]
             more = joined(kept, more)
@@ -179,8 +180,22 @@ def bars_of(rows: Sequence[Candle], timeframe_ns: int, symbol: str) -> Bars:
         raise Retry(f"the exchange gave {symbol} bars that are none: {why}") from None
 
 
+def nothing_yet(timeframe_ns: int, symbol: str) -> Bars:
+    """Return no bars at all of a market."""
+    none = np.empty(0)
+    return Bars(np.empty(0, "datetime64[ns]"), none, none, none, none, none, timeframe_ns, symbol)
+
+
 def joined(first: Bars, second: Bars) -> Bars:
     """Return the bars of one after those of the other."""
     columns: dict[str, Any] = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in COLUMNS}
+    unknown = np.full(len(first), np.nan)
+    columns["context"] = {
+        name: np.concatenate([first.context.get(name, unknown), column]) for name, column in second.context.items()
+    }
     times = np.concatenate([first.open_time, second.open_time])
     return Bars(times, timeframe_ns=second.timeframe_ns, symbol=second.symbol, sessions=second.sessions, **columns)
+
+
+def _nothing_beside(bars: Bars) -> Bars:
+    return bars

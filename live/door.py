@@ -49,7 +49,7 @@ def run(recorded: str | None, env_file: Path | None, data_root: Path) -> int:
             "BOT_MODE=replay needs recorded bars: name them with --replay, such as nasdaq-1d; or set BOT_MODE=paper"
         )
     with speaking(settings) as tell:
-        outside = surroundings(settings, tell)
+        outside = surroundings(settings, tell)._replace(data=data_root)
         if settings.mode == "live":
             plain = Plain(lambda line: sys.stderr.write(f"{line}\n"))
             refuse_if_missing(settings, lambda: recent_bars(outside.broker, settings), plain)

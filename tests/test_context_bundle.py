@@ -10,17 +10,21 @@ import pytest
 
 from engine.bars import DAY_NS
 from engine.errors import DataError, UsageError
+from engine.history.context import with_context
 from engine.history.external import External
 from engine.history.store import Store
 from engine.synthetic import random_bars
+from live.parity import against_backtest
 from live.replay import replay
 from live.settings import Settings
+from live.start import Surroundings, opened
 from live.verify import verify
 from models.bundle import load_bundle
 from research.config import TrainConfig
 from research.road import named_markets
 from strategies.workbench import compare_bundle, find_market
 from tests.bundles import make_bundle
+from tests.live_exchange import VenueClock, broker_of, live_on, open_ms
 
 BARS = replace(random_bars(2600, seed=12), symbol="BTCUSDT")
 FEATURES = ("ret_1", "rsi_14", "vix_level", "funding_8h", "x4_ma_dist_20")
@@ -99,3 +103,39 @@ def test_other_context_is_another_decision(bundle, data):
     both = np.isfinite(here) & np.isfinite(there)
     assert both.any()
     assert (here[both] != there[both]).any()
+
+
+@pytest.fixture
+def venue(loopback_exchange):
+    loopback_exchange.load(BARS)
+    loopback_exchange.advance_to(open_ms(BARS, FIRST + 1) + 200)
+    return loopback_exchange
+
+
+def outside_of(venue, data):
+    return Surroundings(broker_of(venue), VenueClock(venue), lambda *said: None, data, data)
+
+
+def test_live_bars_are_joined_as_they_close_and_the_ledger_is_the_backtest(bundle, data, venue, tmp_path):
+    settings = replace(settings_of(bundle, tmp_path), mode="paper", symbol="BTCUSDT", poll_s=60.0, replay_from=None)
+    outside = outside_of(venue, data)
+    for stop, decided in ((FIRST + 6, 5), (FIRST + 14, 13)):  # stopped and started again between
+        with opened(settings, outside) as runner:
+            live_on(runner, venue, open_ms(BARS, stop))
+            desk = runner.desks[0]
+            assert desk.bot.ledger.decided() == decided
+            seen = desk.bot.ledger.seen()
+            again = with_context(seen.beside({}), seen.context, data)
+            assert seen.fingerprint() == again.fingerprint()
+            assert against_backtest(desk.bot.strategy, desk.rules, desk.bot.ledger, seen) is None
+    assert np.isfinite(seen.context["vix_level"]).all()
+    outside.broker.close()
+
+
+def test_a_live_bot_without_the_series_does_not_start(bundle, venue, tmp_path):
+    settings = replace(settings_of(bundle, tmp_path), mode="paper", symbol="BTCUSDT", replay_from=None)
+    outside = outside_of(venue, tmp_path)
+    said = "vix_level beside BTCUSDT needs VIX or VIX-1d, which is not stored here"
+    with pytest.raises(UsageError, match=said), opened(settings, outside):
+        pass
+    outside.broker.close()

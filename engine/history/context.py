@@ -37,7 +37,7 @@ class Column:
     Parameters
     ----------
     series : tuple of str
-        Names in the store, the first that is there counts; ``{symbol}`` (of a perpetual, its pair's) and
+        Names in the store, the first that is there counts; ``{symbol}`` (of a perpetual, its pair's; without ``/``) and
         ``{timeframe}`` are the bars'.
     value : tuple of str
         What the series' column may be called; the only column of a series may be called anything.
@@ -192,7 +192,7 @@ def series_of(name: str, bars: Bars, store: Store) -> str:
     UsageError
         When none is stored, with the way to store one.
     """
-    how, symbol = COLUMNS[name], plain_name(bars.symbol).removesuffix(".P")
+    how, symbol = COLUMNS[name], plain_name(bars.symbol.split(":")[0].replace("/", "")).removesuffix(".P")
     asked = [series.format(symbol=symbol, timeframe=bars.timeframe) for series in how.series]
     stored = {series.casefold(): series for series in store.names()}
     there = next((stored[series.casefold()] for series in asked if series.casefold() in stored), None)
