@@ -489,3 +489,17 @@ def test_progress_tells_how_much_is_left(market, tmp_path, monkeypatch):
     fetch(market, tmp_path, tell=told.append)
     assert told[0] == "BTCUSDT-1h: 2020-02-11T15:00, 38%, 16 s left"
     assert told[-1].endswith(", 100%, 0 s left")
+
+
+def test_funding_of_years_comes_in_pages_and_kept_ones_are_not_asked_for_again(perpetual, tmp_path):
+    due = np.arange(2300) * 8 * HOUR_NS + perpetual.due[0]
+    perpetual.pay_funding("BTCUSDT", due.astype("M8[ns]"), np.full(2300, 1e-4))
+    perpetual.advance_to(due[1500].astype("M8[ns]"))
+    how = {"market": "BTC/USDT:USDT", "timeframe": "funding"}
+    assert fetch(perpetual, tmp_path, **how).rows == 1501
+    perpetual.advance_to(due[-1].astype("M8[ns]"))
+    perpetual.requests.clear()
+    assert fetch(perpetual, tmp_path, None, **how).fresh == 799
+    starts = [int(params["startTime"]) for _, path, params, _ in perpetual.requests if "fundingRate" in path]
+    assert min(starts) == due[1498] // 10**6
+    np.testing.assert_array_equal(Store(tmp_path).load_values("BTCUSDT-funding").known_at.view(np.int64), due)
