@@ -353,20 +353,16 @@ LIVE = (
     Planted(
         "a bot told twice of a close decides twice",
         "live/bot.py",
-        "        return self._decide(window, fresh) if fresh else None\n",
-        "        return self._decide(window, fresh or 1)\n",
+        "        return self._decide(window, fresh, receipt) if fresh else None\n",
+        "        return self._decide(window, fresh or 1, receipt)\n",
         ("tests/test_live_bot.py::test_deciding_twice_is_deciding_once",),
     ),
     Planted(
         "the ledger holds half a bar after a kill",
         "live/ledger.py",
-        '            self._insert("bars", bar_rows(record.bars))\n'
-        '            self._insert("decisions", [decision_row(time, record.signals)])\n'
-        '            self._insert("accounts", [account_row(record.account)])\n',
-        '            self._insert("bars", bar_rows(record.bars))\n'
-        '            self._insert("decisions", [decision_row(time, record.signals)])\n'
-        "        with self._transaction():\n"
-        '            self._insert("accounts", [account_row(record.account)])\n',
+        '            self.file.insert("decisions", [decision_row(time, record.signals)])\n',
+        '            self.file.insert("decisions", [decision_row(time, record.signals)])\n'
+        "        with self.file.transaction():\n",
         ("tests/test_live_ledger.py::test_a_bar_is_written_whole_or_not_at_all",),
     ),
     Planted(
@@ -382,6 +378,41 @@ LIVE = (
         "(bot, symbol, str(int(wish_time)), leg)",
         "(bot, symbol, leg)",
         ("tests/test_live_bot.py::test_order_ids_are_functions_of_bot_market_bar_and_leg",),
+    ),
+    Planted(
+        "an order whose answer was lost is sent again unasked",
+        "live/follow.py",
+        "    if unanswered:\n",
+        "    if False:\n",
+        ("tests/test_live_follow.py::test_an_order_whose_answer_was_lost_is_asked_for_before_anything_else",),
+    ),
+    Planted(
+        "a missed entry is made up for later",
+        "live/follow.py",
+        "    late = view.now - view.closed > manner.late_ns\n",
+        "    late = False\n",
+        ("tests/test_live_follow.py::test_an_entry_that_cannot_be_says_why_and_nothing_is_sent",),
+    ),
+    Planted(
+        "a stop is touched before the simulated one",
+        "live/wanted.py",
+        "on_grid(want.stop, tick, up=want.side < 0)",
+        "on_grid(want.stop, tick, up=want.side > 0)",
+        ("tests/test_live_follow.py::test_rounding_never_stops_earlier_nor_takes_more_profit_than_simulated",),
+    ),
+    Planted(
+        "a bar is traded on before the exchange has begun the next",
+        "live/candles.py",
+        "if row.final and (newest > row.open_time or clock >= row.open_time + self.timeframe_ns + SETTLED_NS)",
+        "if row.final",
+        ("tests/test_live_paper.py::test_a_bar_counts_only_when_the_exchange_has_begun_the_next",),
+    ),
+    Planted(
+        "money is traded without a word about the account",
+        "live/gate.py",
+        "    if settings.confirm != account:\n",
+        "    if settings.confirm and settings.confirm != account:\n",
+        ("tests/test_live_gate.py::test_what_is_missing_is_said_at_once",),
     ),
 )
 
