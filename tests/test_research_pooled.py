@@ -220,10 +220,10 @@ def test_the_home_market_may_stand_in_its_own_pool(tmp_path):
     store = Store(tmp_path)
     for bars in (HOME, *OTHERS[:2]):
         store.keep(bars, "test")
-    found = named_markets("my-coin", "HOME-1h", ("EARLY-1h", "HOME-1h", "LATE-1h"), tmp_path)
+    found = named_markets("my-coin", "HOME-1h", tiny(pool=["EARLY-1h", "HOME-1h", "LATE-1h"]), tmp_path)
     assert [bars.symbol for bars in found] == ["HOME", "EARLY", "LATE"]
     with pytest.raises(UsageError, match="ERLY-1h"):
-        named_markets("my-coin", "HOME-1h", ("ERLY-1h",), tmp_path)
+        named_markets("my-coin", "HOME-1h", tiny(pool=["ERLY-1h"]), tmp_path)
 
 
 def test_markets_that_cannot_be_pooled_are_refused():
