@@ -17,8 +17,8 @@ help:             ## List the targets
 
 .venv/everything: .venv/runtime requirements-dev.lock
 	@echo "installing what training, trading live and testing need (about 2.6 GB on disk in all)"
+	@$(PIP) "torch==2.13.0"  # first: what asks for any torch would bring one with gigabytes of CUDA
 	@$(PIP) -r requirements-dev.lock
-	@$(PIP) "torch==2.13.0"
 	@touch .venv/everything
 
 compare: .venv/runtime    ## Compare the three strategies on the embedded bars
