@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from live.account import ACTIVE, FILE
-from live.clock import stamp
+from live.clock import now, stamp
 from live.control import Row, ledgers, read, status, trades
 from live.settings import Settings
 
 POINTS = 400  # of an equity line
 LAST = 30  # decisions, trades and events that are shown
 EVIDENCE = ("p_up", "rank", "confidence", "audit", "belief", "gates")
+RECENT = np.timedelta64(24, "h")
 ALARMS = ("unexplained", "difference", "refused", "failed", "candle changed", "entry missed")
 
 
@@ -89,7 +90,7 @@ def _alarms(told: Row) -> list[str]:
     for each in told["symbols"]:
         if each["state"] != ACTIVE:
             found.append(f"{each['symbol']} is {each['state']}: {'; '.join(each['why'])}")
-        latest = each["events"][:1]
-        if latest and latest[0]["kind"] in ALARMS:
-            found.append(f"{each['symbol']} {latest[0]['kind']} at {latest[0]['at']}: {latest[0]['message']}")
+        for event in each["events"]:
+            if event["kind"] in ALARMS and now() - np.datetime64(event["at"]) < RECENT:
+                found.append(f"{each['symbol']} {event['kind']} at {event['at']}: {event['message']}")
     return found

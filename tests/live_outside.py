@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from live.account import AccountBook, Standing
+from live.clock import now
 from live.settings import Settings, read_settings
 from tests.live_desk import BARS, open_ledger, trade_on
 
@@ -47,7 +48,9 @@ def live_folder(folder: Path, beyond_bp: float = 2.0, skipped: int = 0, late_s: 
             left = int(trade["exit_time"].astype(np.int64))
             row = (f"x{number}", left, left, f"p{number}", f"{name}x", "stop", wish, -side, 1.0)
             ledger.file.add("exchange_fills", (*row, float(trade["exit_price"]), 0.001, "USDT"))
-        ledger.file.add("events", (None, 10**18, None, "refused", "<script>alert(1)</script> the exchange said no"))
+        ledger.file.add("events", (None, 10**18, None, "refused", "long ago"))
+        at = int(now().astype(np.int64))
+        ledger.file.add("events", (None, at, None, "refused", "<script>alert(1)</script> the exchange said no"))
     clock = itertools.count(int(BARS.open_time[40].astype(np.int64)), 3600 * 10**9)
     book = AccountBook(settings.folder, lambda: next(clock))
     book.begin("binance", "testnet", settings.keys.fingerprint)

@@ -125,7 +125,7 @@ def test_measures_are_prometheus_text(outside):
     assert all(line.fullmatch(each) for each in text.splitlines())
     assert f'tradsys_state{{symbol="{BARS.symbol}",state="REDUCING"}} 1.0' in text
     assert "tradsys_account_equity 10050.0" in text
-    assert f'tradsys_events_total{{symbol="{BARS.symbol}",kind="refused"}} 1.0' in text
+    assert f'tradsys_events_total{{symbol="{BARS.symbol}",kind="refused"}} 2.0' in text
     assert 'tradsys_up{mode="testnet"} 0.0' in text
 
 
@@ -195,6 +195,8 @@ def test_the_page_shows_the_bot_renews_itself_and_runs_no_ledgers_script(shown, 
         for told in (f"{BARS.symbol}: REDUCING", "day loss: 5.1 % since midnight", "testnet bot, sniper of nasdaq-1d"):
             assert told in text
         assert "<script>alert(1)</script> the exchange said no" in text
+        alarms = browser.js("document.getElementById('alarms').innerText")
+        assert ("the exchange said no" in alarms, "long ago" in alarms, "long ago" in text) == (True, False, True)
         assert browser.js("document.querySelectorAll('svg path').length") == 2
         growth = browser.js("[...document.querySelectorAll('[data-growth]')].map(n => +n.dataset.growth)")
         assert growth[1] == pytest.approx(0.005)
