@@ -14,6 +14,7 @@ from engine.bars import format_time
 from engine.errors import UsageError, unknown
 from live.account import ACTIVE, FILE, SEVERITY, AccountBook
 from live.clock import Clock
+from live.exchange import SPOT
 from live.lock import holder
 from live.settings import Settings
 
@@ -72,7 +73,7 @@ def status(settings: Settings) -> Row:
         "mode": settings.mode,
         "pid": holder(lock),
         "equity": worth[0]["equity"] if worth else None,
-        "symbols": [_symbol(name, path, states) for name, path in found.items()],
+        "symbols": [_symbol(name, path, states, settings.exchange == SPOT) for name, path in found.items()],
     }
 
 
@@ -85,13 +86,13 @@ def _states(account: Path) -> list[Row]:
     ]
 
 
-def _symbol(name: str, path: Path, states: list[Row]) -> Row:
+def _symbol(name: str, path: Path, states: list[Row], spot: bool) -> Row:
     """How one symbol stands."""
     mine = [row for row in states if row["symbol"] in ("", name)]
     worst = max(mine, key=lambda row: SEVERITY.index(row["state"]), default=None)
     accounts = read(path, "SELECT * FROM accounts ORDER BY open_time DESC LIMIT 1")
     counts = read(path, "SELECT (SELECT count(*) FROM decisions) AS bars, (SELECT count(*) FROM trades) AS trades")[0]
-    fills = read(path, "SELECT sum(side * quantity) AS net FROM exchange_fills WHERE client_id <> ''")[0]["net"]
+    fills = _held_units(path, name if spot else "")
     told = read(path, "SELECT kind, message FROM events ORDER BY number DESC LIMIT 1")
     held = accounts[0] if accounts else None
     return {
@@ -111,6 +112,13 @@ def _symbol(name: str, path: Path, states: list[Row]) -> Row:
         "standing_orders": _standing(path),
         "last_event": f"{told[0]['kind']}: {told[0]['message']}" if told else None,
     }
+
+
+def _held_units(path: Path, spot: str) -> float | None:
+    """Units that the bot's fills left; at a spot market, less the fees paid in what was traded."""
+    query = """SELECT sum(side * quantity - CASE WHEN fee_currency <> '' AND ? LIKE fee_currency || '%' THEN fee ELSE 0
+        END) AS net FROM exchange_fills WHERE client_id <> ''"""
+    return read(path, query, spot)[0]["net"]  # type: ignore[no-any-return]
 
 
 def _standing(path: Path) -> list[Row]:

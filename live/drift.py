@@ -158,8 +158,9 @@ def _fills(found: Drift, path: Path, looked: tuple[list[Row], int], length: int,
         costs["entry"].append(trade["side"] * _beyond(entries, trade["entry_price"]))
         if exits:
             costs["exit"].append(-trade["side"] * _beyond(exits, trade["exit_price"]))
-    open_wish = read(path, "SELECT wish_time FROM accounts ORDER BY open_time DESC LIMIT 1")[0]["wish_time"]
-    found.unwanted = [time_text(wish) for wish in sorted(by_wish) if wish != open_wish]
+    last = read(path, "SELECT open_time, wish_time FROM accounts ORDER BY open_time DESC LIMIT 1")[0]
+    under_way = tuple(last.values())  # what was wished at the last close is entered now, what is held ends later
+    found.unwanted = [time_text(wish) for wish in sorted(by_wish) if wish not in under_way]
     _judge_fills(found, costs, bands)
 
 

@@ -33,6 +33,9 @@ from live.replay import run_live
 from live.scene import scene
 from live.verbs import live_app
 from tests.browser import Browser, find_chromium
+from tests.exchange import venue as venue_keys
+from tests.exchange.trader import FIRST, MARKET
+from tests.exchange.world import world
 from tests.live_desk import BARS, open_ledger, trade_on
 from tests.live_outside import ADDRESS, KEY, SECRET, live_folder, settings_in
 
@@ -348,6 +351,32 @@ def test_the_stability_index_of_equal_populations_is_what_chance_makes():
     assert np.mean(found) == pytest.approx(9 * (1 / 3000 + 1 / 400), rel=0.15)
     assert np.isnan(stability_index(np.array([]), np.ones(3)))
     assert stability_index(np.arange(1000.0), np.arange(1000.0)) == pytest.approx(0.0, abs=1e-12)
+
+
+# --- the bot itself ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("venue", ["spot", "perpetual"])
+def test_what_is_seen_is_what_stands_at_the_exchange(tmp_path, venue):
+    settings = settings_in(tmp_path, BOT_SYMBOL="BTCUSDT", BOT_API_KEY=venue_keys.KEY, BOT_API_SECRET=venue_keys.SECRET)
+    settings.folder.mkdir()
+    with world(settings.folder, venue) as lived:
+        lived.live_until(MARKET.open_time[FIRST + 7] + np.timedelta64(30, "s"))
+        lived.check()
+        seen = scene(settings)["symbols"][0]
+        assert seen["exchange_units"] == pytest.approx(lived.size)
+        assert len(seen["standing_orders"]) == len(lived.desk.standing)
+        assert seen["last_bar"] == str(MARKET.open_time[FIRST + 6])[:16]
+        assert len(seen["simulated"]) == len(seen["decisions"]) == 8
+        worth = scene(settings)["account"][-1][1]
+        (found,) = drift_report(settings, tmp_path, Bands(slippage_bp=50.0))
+        assert found.trades == found.filled > 3
+        assert (found.missed, found.late, found.unwanted, found.alarms) == (0, 0, [], [])
+        assert worth == pytest.approx(lived.worth(), rel=0.02)
+    files = [path.read_bytes() for path in settings.folder.iterdir() if path.suffix != ".token"]
+    told = json.dumps(lived.told) + json.dumps(scene(settings)) + exposition(settings)
+    for secret in (venue_keys.KEY, venue_keys.SECRET):
+        assert not any(secret.encode() in content for content in [*files, told.encode()])
 
 
 # --- secrets -------------------------------------------------------------------------------------------
