@@ -95,7 +95,7 @@ def sweep(  # noqa: PLR0913 - threads, road and workers change how fast, not wha
             candidates = _touched(bars, candidates, axes, pool, threads)
         candidates = candidates._replace(up=readonly(candidates.up), down=readonly(candidates.down))
         shared = (market, candidates, axes, terms_of(rules, bars), rules.fills, purse_of(bars, rules), len(grid))
-        spans = _spans(len(grid), threads if workers is None else workers.count)
+        spans = _spans(len(grid), threads if workers is None else max(2, workers.count))
         if workers is None:
             list(pool.map(lambda span: run_combos(*shared[:-1], span, out), spans))
             return SweepResult(bars, rules, grid, out, taken)
