@@ -85,7 +85,7 @@ def supcon_loss(z: Tensor, y: Tensor, temperature: float, ignored: Tensor | None
 
     Examples
     --------
-    >>> z = torch.tensor([[1.0, 0.0]] * 16 + [[-1.0, 0.0]] * 16)
+    >>> z = torch.tensor([[1.0, 0.0]] * 16 + [[-1.0, 0.0]] * 16, dtype=torch.float64)
     >>> y = torch.arange(32) // 16
     >>> round(float(supcon_loss(z, y, temperature=0.1)), 4)
     2.7081

@@ -135,7 +135,7 @@ def settings_sizes():
 def test_probabilities_of_a_fold_for_the_experiments():
     study = make_study(
         settings(candidates=["supcon"], supcon={"epochs": 1, "batch": 64, "penalties": [0.1]}, folds={"count": 2}),
-        random_bars(700, seed=1),
+        random_bars(900, seed=1),
     )
     fold = study.folds()[0]
     rows = study.predictable(fold.test)
