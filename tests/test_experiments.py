@@ -232,6 +232,11 @@ def test_a_planted_trend_state_is_confirmed():
     assert page["numbers"]["agreement_with_first_seed"][0] > 0.9
 
 
+def test_a_state_is_worth_what_the_next_bar_earns():
+    told = module_of("A4").next_moves(np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, True, False, True]))
+    assert np.array_equal(told, [2.0, np.nan, 4.0, np.nan], equal_nan=True)
+
+
 def test_planted_news_is_confirmed_and_only_as_known(tmp_path):
     n, rng = 6000, np.random.default_rng(4)
     news = rng.choice([-0.01, 0.01], n // 24 + 100)

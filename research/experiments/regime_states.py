@@ -71,6 +71,11 @@ def hac_t(values: Floats) -> float:
     return float(values.mean()) / error
 
 
+def next_moves(move: Floats, follows: np.ndarray) -> Floats:
+    """Return what the bar after each one earned, which is what its state can still be traded on; NaN across a gap."""
+    return np.where(np.r_[follows[1:], False], np.r_[move[1:], np.nan], np.nan)
+
+
 def states_of(state: np.ndarray, move: Floats, following: Floats) -> list[State]:
     """Return what each state was like, from the state believed at each bar, its return and the next one's."""
     out = []
@@ -99,7 +104,7 @@ def run(lab: Lab) -> Finding:
         paths.append(np.where(np.isfinite(belief).all(axis=1), belief.argmax(axis=1), -1))
         lab.tell(f"seed {seed}", (i + 1) / len(seeds))
     move = matrix[: study.stop, 0]
-    following = np.where(np.r_[lab.bars.follows[1 : study.stop], False], np.r_[move[1:], np.nan], np.nan)
+    following = next_moves(move, lab.bars.follows[: study.stop])
     zones = {"development": study.development, "validation": study.validation}
     found: dict[str, list[State]] = {}
     rows: list[tuple[Any, ...]] = []
