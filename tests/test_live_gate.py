@@ -102,5 +102,6 @@ def test_the_proof_is_tried_on_the_markets_own_bars(loopback_exchange, settings,
     assert len(got) >= load_bundle(settings.bundle).memory + 100
 
 
+@pytest.mark.slow
 def test_the_real_proof_passes_on_a_sound_bundle(settings):
     assert gate.missing(settings, bars) == []

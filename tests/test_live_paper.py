@@ -13,7 +13,7 @@ from live.candles import candle_hash
 from live.parity import against_backtest
 from tests.live_exchange import BARS, FIRST, backtest, bot, live_on, open_ms, rows, settings_of, toy_bundle
 
-LAST = FIRST + 26
+LAST = FIRST + 31
 
 
 @pytest.fixture(scope="module")
