@@ -44,6 +44,7 @@ ACCOUNT_TABLES = {
 
 CANDLE_CHANGED, MISSED, DIFFERENCE, UNEXPLAINED = "candle changed", "entry missed", "difference", "unexplained"
 REFUSED, STATE, ADOPTED, FAILED, STARTED, STOPPED = "refused", "state", "adopted", "failed", "started", "stopped"
+WAITING = "waiting"
 KINDS = (
     CANDLE_CHANGED,
     MISSED,
@@ -55,4 +56,5 @@ KINDS = (
     FAILED,
     STARTED,
     STOPPED,
+    WAITING,
 )

@@ -89,10 +89,10 @@ def opened(settings: Settings, outside: Surroundings) -> Iterator[Runner]:
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(closing(Lock(folder / "account.db")))
         time = ExchangeTime(broker, outside.clock)
-        _patiently(time.ask, outside.clock)
+        _patiently(time.ask, outside)
         book = stack.enter_context(closing(AccountBook(folder, time.now, power_safe=not paper)))
         book.begin(settings.exchange, settings.mode, "" if paper else settings.keys.fingerprint)
-        terms = [_patiently(partial(broker.terms, symbol), outside.clock) for symbol in settings.symbols]
+        terms = [_patiently(partial(broker.terms, symbol), outside) for symbol in settings.symbols]
         _check_markets(terms, paper)
         office = Office(
             book, time.now, settings.limits, settings.manner, int(settings.poll_s * SECOND_NS), outside.tell
@@ -121,7 +121,7 @@ def _desk(settings: Settings, outside: Surroundings, terms: MarketTerms, office:
     candles.beside(nothing_yet(length, terms.symbol))  # a series that is not stored is missed now, not at the close
     first = _first_bar(path)
     if first is None:
-        fresh = _patiently(candles.look, outside.clock).fresh
+        fresh = _patiently(candles.look, outside).fresh
         if not fresh:
             raise SettingsError(f"{terms.symbol} has no closed {bundle.manifest.market.timeframe} bars; name another")
         first = np.datetime64(fresh[-1].open_time, "ns")
@@ -188,13 +188,15 @@ def _check_sides(bundle: Bundle, terms: MarketTerms, settings: Settings) -> None
         )
 
 
-def _patiently(ask: Callable[[], T], clock: Clock) -> T:
+def _patiently(ask: Callable[[], T], outside: Surroundings) -> T:
     """Ask until there is an answer, for half a minute."""
-    for _ in range(TRIES - 1):
+    for attempt in range(1, TRIES):
         try:
             return ask()
         except Retry as why:
-            clock.sleep(max(why.wait_s, WAIT_S))
+            if attempt == 1:
+                outside.tell("", kinds.WAITING, f"no answer yet ({why}); asking for {TRIES * WAIT_S:.0f} s")
+            outside.clock.sleep(max(why.wait_s, WAIT_S))
     return ask()
 
 

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from engine.errors import SettingsError
+from engine.synthetic import random_bars
 from live import schema_orders as kinds
 from live.candles import candle_hash
 from live.parity import against_backtest
 from tests.live_exchange import BARS, FIRST, backtest, bot, live_on, open_ms, rows, settings_of, toy_bundle
+from tests.test_streaming import BARS as STREAMED
+from tests.test_streaming import bundle_of
 
 LAST = FIRST + 31
 
@@ -131,3 +134,16 @@ def test_another_account_or_mode_does_not_continue_a_folder(venue, bundle, tmp_p
 def test_the_backtest_of_these_bars_is_lively(bundle, tmp_path):
     trades = backtest(settings_of(bundle, tmp_path), BARS[:LAST]).result.trades
     assert {0, 1, 2} <= set(trades["reason"].tolist())
+
+
+def test_streaming_predictors_of_two_symbols_go_on_where_each_stands(loopback_exchange, tmp_path):
+    for symbol, bars in (("BTCUSDT", STREAMED), ("ETHUSDT", random_bars(2600, seed=8))):
+        loopback_exchange.load(replace(bars, symbol=symbol))
+    loopback_exchange.advance_to(open_ms(STREAMED, 1940) + 200)
+    settings = settings_of(bundle_of(tmp_path, STREAMED), tmp_path, "paper", symbol="BTCUSDT,ETHUSDT")
+    with bot(settings, loopback_exchange) as runner:
+        live_on(runner, loopback_exchange, open_ms(STREAMED, 1952))
+        for desk in runner.desks:
+            known = desk.bot.ledger.file.select("SELECT count(*) FROM decisions WHERE p_up IS NOT NULL")
+            assert known == [(desk.bot.ledger.decided(),)] == [(12,)]
+            assert against_backtest(desk.bot.strategy, desk.rules, desk.bot.ledger, desk.bot.ledger.seen()) is None
