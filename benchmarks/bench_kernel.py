@@ -7,8 +7,10 @@ not counted.
 from __future__ import annotations
 
 import ctypes
+import json
 import shutil
 import subprocess
+import sys
 import tempfile
 import warnings
 from functools import partial
@@ -16,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import Job, Row, equal, missing, once, timed
-from engine.barriers import label_barriers
-from engine.rules import BACKTESTING_PY, VECTORBT, Rules
-from engine.score import score
-from engine.signals import Signals
-from engine.simulate import simulate
-from engine.synthetic import random_bars
+if "--rust" not in sys.argv:  # there nothing of ours is installed
+    from benchmarks.measure import Job, Row, equal, missing, once, timed
+    from engine.barriers import label_barriers
+    from engine.rules import BACKTESTING_PY, VECTORBT, Rules
+    from engine.score import score
+    from engine.signals import Signals
+    from engine.simulate import simulate
+    from engine.synthetic import random_bars
 
 SIZES = {True: (10_000,), False: (100_000, 1_000_000)}
 ROUNDS = {10_000: 5, 100_000: 15, 1_000_000: 5}
@@ -108,6 +111,59 @@ def against_vectorbt(bars, signals, rounds):
         Row(what, size, times["our orders"], numba, times["orders"], 28.0 if big else None),
         Row(figured, size, times["our figures"], numba, times["figures"], None if big else 60.0),
     ]
+
+
+def rust_run(path):
+    """Print what vectorbt's rust engine traded and its least processor seconds: this runs in its own environment."""
+    from time import process_time
+
+    import pandas as pd
+    import vectorbt as vbt
+
+    data = dict(np.load(path))
+    columns = {name: pd.Series(data[name]) for name in ("open", "high", "low", "close")}
+
+    def book():
+        return vbt.Portfolio.from_signals(
+            **columns, entries=pd.Series(data["wished"] > 0), short_entries=pd.Series(data["wished"] < 0), exits=False,
+            short_exits=False, price=columns["open"], sl_stop=pd.Series(data["sl"]), tp_stop=pd.Series(data["tp"]),
+            stop_entry_price="price", upon_opposite_entry="ignore", fees=0.00005, init_cash=10_000.0, size=0.5,
+            size_type="percent", engine="rust", freq="1min",
+        )  # fmt: skip
+
+    trades, spent = book().trades.records, []
+    for _ in range(5):
+        begun = process_time()
+        len(book().orders.records)
+        spent.append(process_time() - begun)
+    closed = trades[trades["status"] == 1]
+    found = {name: closed[name].tolist() for name in ("entry_idx", "exit_idx", "exit_price")}
+    sys.stdout.write(json.dumps({"seconds": min(spent), **found}))
+
+
+def against_rust(bars, signals, folder, rounds):
+    """vectorbt's rust engine on the same wishes, from the environment that ``make peers`` makes."""
+    from tests.peers.packages import RUST, interpreter
+
+    rules, n, peer = rules_of(VECTORBT, NEVER), len(bars), "vectorbt rust"
+    ours, least = simulate(bars, signals, rules).trades, 10.0 if len(bars) >= 1_000_000 else None
+    seconds = timed({"ours": lambda: simulate(bars, signals, rules)}, rounds)["ours"]
+    what, size, python = f"one run, {len(ours):,} equal trades", f"{n:,} bars", interpreter(RUST[0])
+    if not python.exists():
+        return Row(what, size, seconds, peer, least=least, note="not installed: `make peers` does")
+    atr = np.r_[np.nan, signals.atr[:-1]]
+    columns = {name: getattr(bars, name) for name in ("open", "high", "low", "close")}
+    wished = np.r_[0, signals.side[:-1]]
+    np.savez(Path(folder, "run.npz"), **columns, wished=wished, sl=2.0 * atr / bars.open, tp=3.0 * atr / bars.open)
+    command = [python, "-W", "ignore", __file__, "--rust", Path(folder, "run.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return Row(what, size, seconds, peer, least=least, note=done.stderr.strip().splitlines()[-1])
+    told = json.loads(done.stdout)
+    equal(
+        told["entry_idx"], ours["entry_bar"], told["exit_idx"], ours["exit_bar"], told["exit_price"], ours["exit_price"]
+    )
+    return Row(what, size, seconds, peer, told["seconds"], least)
 
 
 def against_backtesting_py(bars, signals):
@@ -205,6 +261,7 @@ def run(quick: bool) -> list[Row]:
             if shutil.which("cc"):
                 rows.append(against_c(bars, signals, folder, ROUNDS[n]))
             rows += against_vectorbt(bars, signals, ROUNDS[n])
+            rows.append(against_rust(bars, signals, folder, ROUNDS[n]))
             if missing("backtesting"):
                 seconds = once(partial(simulate, bars, signals, rules_of(BACKTESTING_PY, 60)))
                 rows.append(Row("one run", f"{n:,} bars", seconds, "backtesting.py", note=missing("backtesting")))
@@ -222,3 +279,7 @@ def jobs() -> dict[str, Job]:
         "score, 100k bars": partial(score, result),
         "label_barriers, 100k bars": partial(label_barriers, bars, signals.atr, rules),
     }
+
+
+if __name__ == "__main__":
+    rust_run(sys.argv[2])
