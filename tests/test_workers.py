@@ -224,11 +224,12 @@ def test_processes_of_this_machine_give_the_same_bits_though_one_dies(every_work
 def test_a_dask_cluster_gives_the_same_bits_though_one_dies(every_work, dask, dying, edited):
     with Workers("dask", dask) as workers:
         assert workers.count == 2
-        assert [do(workers) == alone for do, alone in every_work] == [True] * 4
+        assert [do(workers) == alone for do, alone in every_work[:2]] == [True] * 2  # the others: slow, below
     assert dying.exists()
 
 
-def test_a_ray_cluster_gives_the_same_bits_though_a_node_dies(every_work, dying, edited):
+@pytest.mark.parametrize("works", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_ray_cluster_gives_the_same_bits_though_a_node_dies(works, every_work, dying, edited):
     with two_nodes() as (cluster, node):
 
         def lose(text, done, total):
@@ -238,7 +239,7 @@ def test_a_ray_cluster_gives_the_same_bits_though_a_node_dies(every_work, dying,
         with Workers("ray", cluster.address, progress=lose) as workers:
             assert workers.count == 2
             assert len({node for _, node in workers.map(chores.where, [0.2] * 8)}) == 2
-            assert [do(workers) == alone for do, alone in every_work] == [True] * 4
+            assert [do(workers) == alone for do, alone in every_work[:works]] == [True] * works
             assert workers.lost >= 1
             assert node not in cluster.worker_nodes
     assert dying.exists()
@@ -275,6 +276,7 @@ def test_a_worker_with_other_code_is_refused(dask, monkeypatch):
             workers.map(chores.twice, [1])
 
 
+@pytest.mark.slow
 def test_a_cluster_of_one_gives_the_same_bits(every_work, edited):
     from distributed import LocalCluster
 
@@ -285,6 +287,7 @@ def test_a_cluster_of_one_gives_the_same_bits(every_work, edited):
         assert [do(workers) == alone for do, alone in every_work] == [True] * 4
 
 
+@pytest.mark.slow
 def test_work_that_kills_every_dask_worker_ends_too():
     from distributed import LocalCluster
 
