@@ -276,6 +276,10 @@ class Broker(Protocol):
         """Return an order by our name for it, however long ago it ended; None if it never arrived."""
         ...
 
+    def named(self, symbol: str, order_id: str) -> Order | None:
+        """Return an order by the exchange's name for it; None if there is none."""
+        ...
+
     def fills(self, symbol: str, since: int) -> list[ExchangeFill]:
         """Return the account's fills in a market at or after a time, oldest first, all pages."""
         ...

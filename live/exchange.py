@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from engine.bars import parse_timeframe
+from live.answers import MS, balance_of, candle_of, fill_of, order_of, position_of, quote_of
 from live.broker import (
-    CANCELLED,
-    FILLED,
     LIMIT,
     MARKET,
-    OPEN,
-    REJECTED,
     STOP,
     Balance,
     BracketRequest,
@@ -31,10 +28,9 @@ from live.wire import NotThere, Wire
 SPOT, PERPETUAL = "binance", "binanceusdm"
 EXCHANGES = (SPOT, PERPETUAL)
 PAGE = 1000
-MS, DAY_MS = 10**6, 86_400_000
+DAY_MS = 86_400_000
 TIMEOUT_MS, WINDOW_MS = 10_000, 5_000
 ARRIVAL_NS = 2 * WINDOW_MS * MS  # the exchange turns away what arrives later than its window after it was signed
-STATUS = {"open": OPEN, "closed": FILLED, "canceled": CANCELLED, "expired": CANCELLED, "rejected": REJECTED}
 
 
 class Exchange:
@@ -114,18 +110,18 @@ class Exchange:
         name, length, clock = self._market(symbol)["symbol"], parse_timeframe(timeframe), self.server_time()
         since_ms = -(-since // MS)
         return self._wire.read(
-            lambda: [_candle(row, length, clock) for row in self._ccxt.fetch_ohlcv(name, timeframe, since_ms, PAGE)]
+            lambda: [candle_of(row, length, clock) for row in self._ccxt.fetch_ohlcv(name, timeframe, since_ms, PAGE)]
         )
 
     def quote(self, symbol: str) -> Quote:
         """Return the best prices."""
         ask = self._ccxt.fapiPublicGetTickerBookTicker if self.perpetual else self._ccxt.publicGetTickerBookTicker
         asked = {"symbol": self._market(symbol)["id"]}
-        return self._wire.read(lambda: _quote(ask(asked)))
+        return self._wire.read(lambda: quote_of(ask(asked)))
 
     def balance(self, currency: str) -> Balance:
         """Return what there is of a currency."""
-        return self._wire.read(lambda: _balance(self._ccxt.fetch_balance().get(currency, {})))
+        return self._wire.read(lambda: balance_of(self._ccxt.fetch_balance().get(currency, {})))
 
     def position(self, symbol: str) -> Position:
         """Return what is held of a market; on spot the whole base balance."""
@@ -133,7 +129,7 @@ class Exchange:
         if not self.perpetual:
             return Position(self.balance(market["base"]).total)
         return self._wire.read(
-            lambda: _position(self._ccxt.fapiPrivateV3GetPositionRisk({"symbol": market["id"]}), market["id"])
+            lambda: position_of(self._ccxt.fapiPrivateV3GetPositionRisk({"symbol": market["id"]}), market["id"])
         )
 
     def open_orders(self, symbol: str) -> list[Order]:
@@ -144,7 +140,7 @@ class Exchange:
             order
             for way in ways
             for order in self._wire.read(
-                lambda way=way: [_order(row, symbol) for row in self._ccxt.fetch_open_orders(name, None, None, way)]
+                lambda way=way: [order_of(row, symbol) for row in self._ccxt.fetch_open_orders(name, None, None, way)]
             )
         ]
 
@@ -154,10 +150,18 @@ class Exchange:
         for trigger in (False, True)[: 1 + self.perpetual]:
             try:
                 asked = _asked(client_id, trigger)
-                return self._wire.read(lambda asked=asked: _order(self._ccxt.fetch_order("", name, asked), symbol))
+                return self._wire.read(lambda asked=asked: order_of(self._ccxt.fetch_order("", name, asked), symbol))
             except NotThere:
                 continue
         return None
+
+    def named(self, symbol: str, order_id: str) -> Order | None:
+        """Return an order by the exchange's name for it; None if there is none."""
+        name = self._market(symbol)["symbol"]
+        try:
+            return self._wire.read(lambda: order_of(self._ccxt.fetch_order(order_id, name), symbol))
+        except NotThere:
+            return None
 
     def fills(self, symbol: str, since: int) -> list[ExchangeFill]:
         """Return the account's fills in a market at or after a time, oldest first."""
@@ -181,7 +185,7 @@ class Exchange:
         side, kind = "buy" if request.side > 0 else "sell", LIMIT if request.kind == LIMIT else MARKET
         name = self._market(request.symbol)["symbol"]
         what = (name, kind, side, float(request.quantity), limit, asked)  # ccxt drops numpy's numbers without a word
-        taken = self._wire.write(lambda: _order(self._ccxt.create_order(*what), request.symbol))
+        taken = self._wire.write(lambda: order_of(self._ccxt.create_order(*what), request.symbol))
         return taken._replace(client_id=request.client_id, kind=request.kind)
 
     def send_bracket(self, request: BracketRequest) -> tuple[Order, Order]:
@@ -208,7 +212,7 @@ class Exchange:
 
         def act() -> tuple[Order, Order]:
             reports = exact.privatePostOrderListOco(asked)["orderReports"]
-            taken = {row["clientOrderId"]: _order(exact.parse_order(row, market), target.symbol) for row in reports}
+            taken = {row["clientOrderId"]: order_of(exact.parse_order(row, market), target.symbol) for row in reports}
             return taken[target.client_id], taken[stop.client_id]
 
         return self._wire.write(act)
@@ -232,69 +236,8 @@ class Exchange:
         return found[0]
 
     def _fills(self, name: str, symbol: str, begin: int, until: int) -> list[ExchangeFill]:
-        return [_fill(row, symbol) for row in self._ccxt.fetch_my_trades(name, begin, PAGE, {"until": until})]
+        return [fill_of(row, symbol) for row in self._ccxt.fetch_my_trades(name, begin, PAGE, {"until": until})]
 
 
 def _asked(client_id: str, trigger: bool) -> dict[str, Any]:
     return {"clientOrderId": client_id, **({"trigger": True} if trigger else {})}
-
-
-def _order(row: Mapping[str, Any], symbol: str) -> Order:
-    told = row["info"]
-    status = STATUS[row["status"] or OPEN]
-    order_id = str(row["id"] or "")
-    if "algoId" in told:  # a waiting stop: its fills carry the name of the order it becomes
-        order_id = str(told.get("actualOrderId") or "")
-    trigger = row.get("triggerPrice")
-    kind = STOP if trigger else LIMIT if row["type"] == "limit" else MARKET
-    return Order(
-        str(row["clientOrderId"] or ""),
-        order_id,
-        symbol,
-        1 if row["side"] == "buy" else -1,
-        kind,
-        float(row["amount"] or 0.0),
-        float(trigger or row["price"] or 0.0),
-        float(row["filled"] or 0.0),
-        float(row["average"] or 0.0),
-        status,
-        int(row["timestamp"] or 0) * MS,
-        bool(row.get("reduceOnly")),
-    )
-
-
-def _fill(row: Mapping[str, Any], symbol: str) -> ExchangeFill:
-    fee = row["fee"] or {}
-    return ExchangeFill(
-        str(row["id"]),
-        str(row["order"]),
-        symbol,
-        1 if row["side"] == "buy" else -1,
-        float(row["amount"]),
-        float(row["price"]),
-        float(fee.get("cost") or 0.0),
-        str(fee.get("currency") or ""),
-        int(row["timestamp"]) * MS,
-    )
-
-
-def _candle(row: Sequence[Any], length: int, clock: int) -> Candle:
-    opened, high, low, close, volume = (float(value) for value in row[1:6])
-    return Candle(int(row[0]) * MS, opened, high, low, close, volume, int(row[0]) * MS + length <= clock)
-
-
-def _quote(row: Mapping[str, Any]) -> Quote:
-    return Quote(float(row["bidPrice"]), float(row["askPrice"]))
-
-
-def _balance(row: Mapping[str, Any]) -> Balance:
-    free = float(row.get("free") or 0.0)
-    return Balance(free, float(row.get("total") or 0.0) - free)
-
-
-def _position(rows: Sequence[Mapping[str, Any]], market: str) -> Position:
-    held = [row for row in rows if row["symbol"] == market and float(row["positionAmt"])]
-    if any(row.get("positionSide", "BOTH") != "BOTH" for row in held):
-        raise Refused("the account is in hedge mode; switch it to one-way mode")
-    row = held[0] if held else {}
-    return Position(*(float(row.get(name, 0.0)) for name in ("positionAmt", "entryPrice", "unRealizedProfit")))

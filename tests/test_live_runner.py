@@ -284,6 +284,19 @@ def test_fills_in_part_end_with_all_explained_and_nothing_left_but_dust(world):
     no_order_twice(venue)
 
 
+def test_an_entry_that_arrives_twice_is_known_and_protected_whole(world):
+    venue, settings = world("binanceusdm")
+    venue.perp.markets["BTCUSDT"].leverage = 5
+    venue.faults.plan("twice", "POST /fapi/v1/order")
+    with bot(settings, venue) as runner:
+        live_on(runner, venue, open_ms(BARS, FIRST + 1) + 20_000)
+        assert runner.office.book.standing("BTCUSDT").state == "ACTIVE"
+        size = float(held(venue, "binanceusdm"))
+        assert size == pytest.approx(runner.desks[0].journal.net)
+        assert size > 150
+        assert {float(order.quantity) for order in venue.perp.standing} == {size}
+
+
 def test_two_symbols_share_the_money(world, tmp_path):
     venue, settings = world(symbol="BTCUSDT,ETHUSDT")
     venue.load(replace(BARS, symbol="ETHUSDT"))
