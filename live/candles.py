@@ -56,6 +56,7 @@ class Candles:
         self.broker, self.symbol, self.timeframe_ns, self.memory = broker, symbol, timeframe_ns, memory
         self.bars = seen
         self.forming: Candle | None = None
+        self._opened = (0, 0.0)
         self.beside: Callable[[Bars], Bars] = _nothing_beside
 
     @property
@@ -68,7 +69,9 @@ class Candles:
     def opened(self, open_time: int) -> float | None:
         """Return the open of the bar that began at a time, once something was traded in it."""
         known = self.forming
-        return known.open if known is not None and known.open_time == open_time and known.volume > 0 else None
+        if known is not None and known.open_time == open_time and known.volume > 0:
+            self._opened = (open_time, known.open)  # it stays known when the exchange stops showing it
+        return self._opened[1] if self._opened[0] == open_time else None
 
     def look(self) -> News:
         """Ask for what closed since the last look.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from live.wanted import Wanted, wanted, with_barriers
 
 ROUNDS = 8  # of look, plan, act; what is left is done at the next look
 SOONEST_NS, SOON_NS, IDLE_NS = SECOND_NS // 10, SECOND_NS, 30 * SECOND_NS
+SHOWN_NS = 5 * SECOND_NS  # by then an exchange shows the candle that has begun
 PATIENCE_NS = 20 * SECOND_NS  # exchanges report a fill before the position, or the other way round
 HOUR_NS = 3600 * SECOND_NS
 
@@ -92,6 +92,7 @@ class Desk:
         self.failed = ""
         self.silent = 0
         self.next_look = 0
+        self._guess = (0, 0.0)
         self._next_ask = 0  # a bar that does not come is asked for less and less often
         self._unexplained_since: int | None = None
 
@@ -168,7 +169,7 @@ class Desk:
         if self.bot.account is None or self.flattening:
             return Wanted(leg=FLATTEN if self.flattening else Wanted().leg)
         want = wanted(self.bot.account, self.rules)
-        return with_barriers(want, self._opened(), self.rules)
+        return with_barriers(want, self._opened() or self._stand_in(), self.rules)
 
     def follow(self, hand: Hand) -> None:
         """Look at the exchange, and do what is missing, until all is as wanted."""
@@ -255,7 +256,7 @@ class Desk:
         """Choose the next look; a flattened position stays flat until a person resumes."""
         orders, want = hand.journal.orders.values(), self.want()
         standing = [order for order in orders if order.standing]
-        waits = want.enter and math.isnan(want.target) and not hand.journal.noted(kinds.MISSED, want.wish_time)
+        waits = want.enter and self._opened() is None and not hand.journal.noted(kinds.MISSED, want.wish_time)
         unsettled = waits or any(o.purpose == ENTRY or o.status == INTENDED for o in standing)
         idle = not standing and want.side == 0
         wait = SOON_NS if unsettled else IDLE_NS if idle else self.office.poll_ns
@@ -270,6 +271,13 @@ class Desk:
     def _opened(self) -> float | None:
         """Open of the bar that is forming."""
         return self.candles.opened(self._closed())
+
+    def _stand_in(self) -> float | None:
+        """A price for an open that the exchange does not show, so that what is held gets its exits meanwhile."""
+        closed = self._closed()
+        if self._guess[0] != closed and self.quote and self.journal.net and self.office.now() - closed > SHOWN_NS:
+            self._guess = (closed, 0.5 * (self.quote.bid + self.quote.ask))
+        return self._guess[1] if self._guess[0] == closed else None
 
     def _closed(self) -> int:
         """When the last bar closed."""
