@@ -237,6 +237,7 @@ def test_a_state_is_worth_what_the_next_bar_earns():
     assert np.array_equal(told, [2.0, np.nan, 4.0, np.nan], equal_nan=True)
 
 
+@pytest.mark.slow  # the join itself is tested below
 def test_planted_news_is_confirmed_and_only_as_known(tmp_path):
     n, rng = 6000, np.random.default_rng(4)
     news = rng.choice([-0.01, 0.01], n // 24 + 100)
