@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,9 +22,10 @@ from engine.sweep import Grid, parse_axis, sweep
 from engine.sweep.market import COLUMNS
 from engine.sweep.page import write_sweep_page
 from engine.sweep.selection import BEST, DRAWN, Tried, keep, select
-from engine.sweep.text import print_swept
+from engine.sweep.text import print_across, print_swept
 from engine.synthetic import random_bars
 from engine.trials import TrialLedger
+from live.sweeps import _as_dict, _pages
 from models.bundle import load_bundle
 from strategies.ledgered import trials_of
 from strategies.sweeping import Question
@@ -436,3 +438,28 @@ def test_the_page_draws_itself_and_a_cell_moves_the_maps(bundle, data):
         assert browser.js("state.place.join()") == ",".join(map(str, (0, 0, *best[2:])))
         assert browser.errors == []
         assert len(browser.requests) == 1
+
+
+def test_several_markets_are_swept_one_by_one_and_said_together(bundle, data, capsys):
+    from engine.history import Store
+
+    Store(data).keep(random_bars(4000, seed=12), "dice")
+    asked = replace(SMALL, bundle=bundle, zone="development")
+    names = ["RANDOM-11-1h", "RANDOM-12-1h"]
+    found = sweep_markets(replace(asked, bars=",".join(names)), data, None, "now")
+    alone = [sweep_bundle(replace(asked, bars=name), data, None, "now") for name in names]
+    assert [dumps(one.as_dict()) for one in found] == [dumps(one.as_dict()) for one in alone]
+
+    told = _as_dict(found, 3)
+    sharpes = np.stack([one.found.sharpe.ravel() for one in found])
+    best = np.median(sharpes, axis=0).max()
+    assert told["across"][0]["median"] == best
+    assert (found[0].found.trades >= 30).all()
+    assert (found[1].found.trades >= 30).all()
+    assert [page.name for page in _pages(Path("out/sweep.html"), found)] == [
+        "sweep-RANDOM-11.html", "sweep-RANDOM-12.html",
+    ]  # fmt: skip
+    print_across(found, 3)
+    shown = capsys.readouterr().out
+    assert "the same combo on every market" in shown
+    assert f"{best:+.2f}" in shown
