@@ -260,6 +260,7 @@ class Again(Loopback):
     def send(self, request, *args, **kwargs):
         answer = super().send(request, *args, **kwargs)
         if "klines" in request.url:
+            assert answer.content  # read, so that its connection is free
             self.pages = [*getattr(self, "pages", []), answer]
             if len(self.pages) == 3:
                 return self.pages[1]
