@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.bars import parse_timeframe
+from engine.errors import SettingsError
 from live.answers import MS, balance_of, candle_of, fill_of, order_of, position_of, quote_of
 from live.broker import (
     LIMIT,
@@ -58,8 +59,10 @@ class Exchange:
         urls: Mapping[str, str] | None = None,
         timeout_ms: int = TIMEOUT_MS,
     ) -> None:
-        import ccxt
-
+        try:
+            import ccxt
+        except ImportError:
+            raise SettingsError("trading at an exchange needs ccxt: pip install 'tradsys[live]'") from None
         self.name, self.keys, self.perpetual = name, keys or Keys(), name == PERPETUAL
         options = {"fetchMarkets": {"types": ["linear" if self.perpetual else "spot"]}, "recvWindow": WINDOW_MS}
         account = {"apiKey": self.keys.key, "secret": self.keys.secret} if self.keys.key else {}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from engine.errors import SettingsError
 from live.broker import BracketRequest, OrderRequest, Refused, Retry, Unknown
 from live.exchange import Exchange
 from live.keys import Keys
@@ -210,3 +213,9 @@ def test_no_message_holds_a_key_a_signature_or_an_address(market):
     text = "\n".join([*said, repr(broker), repr(Keys(KEY, SECRET)), str([Keys(KEY, SECRET)])])
     for secret in (KEY, SECRET, "signature=", "timestamp="):
         assert secret not in text
+
+
+def test_without_ccxt_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ccxt", None)
+    with pytest.raises(SettingsError, match=r"needs ccxt: pip install 'tradsys\[live\]'"):
+        Exchange("binance")
