@@ -19,7 +19,7 @@ from engine.synthetic import random_bars
 from engine.terms import prices_of
 from tests.exchange.venue import Exchange
 from tests.exchange.wire import make_client, make_streaming_client
-from tests.markets import lively_bars
+from tests.markets import bars_of
 
 BARS = dataclasses.replace(random_bars(80, seed=1), symbol="BTCUSDT")
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
@@ -348,12 +348,22 @@ def test_the_user_stream_tells_of_every_change(loopback_exchange):
             pass
 
 
-@settings(max_examples=40, deadline=None)
+def jumpy_bars(n, seed):
+    """Bars on a coarse grid of which many open far from the last close."""
+    rng, close, rows = np.random.default_rng(seed), 50.0, []
+    for jump, move, up, down in rng.integers([-4, -2, 0, 0], [5, 3, 3, 3], (n, 4)) * 0.5:
+        opened = max(close + jump, 5.0)
+        close = max(opened + move, 5.0)
+        rows.append((opened, max(opened, close) + up, min(opened, close) - down, close))
+    return bars_of(rows, np.flatnonzero(rng.random(n) < 0.08))
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([(SPOT, 1), (PERP, 1), (PERP, -1)]), st.data())
 def test_a_bracket_ends_as_the_walk_says(seed, place, data):
-    bars = dataclasses.replace(lively_bars(40, seed), symbol="BTCUSDT")
+    bars = dataclasses.replace(jumpy_bars(40, seed), symbol="BTCUSDT")
     (symbol, side), entry = place, data.draw(st.integers(0, len(bars) - 2))
-    atr, up, down = (data.draw(st.sampled_from([0.5, 1.0, 1.5, 2.0])) for _ in range(3))
+    atr, up, down = (data.draw(st.sampled_from([0.5, 1.0, 1.5, 2.5])) for _ in range(3))
     target, stop = bracket(bars.open[entry], side, atr, up, down)
     assume(min(target, stop) > 0)
     exchange = Exchange()  # asked without a server: the same gate, faster
