@@ -232,7 +232,7 @@ LEARNING = (
     Planted(
         "a label no bar has decided yet counts as a loss",
         "research/events.py",
-        "    y[long.end < 0] = np.nan\n",
+        "    y[labels.end < 0] = np.nan\n",
         "",
         ("tests/test_research_training.py::test_trades_that_time_out_are_labelled_as_asked[zero]",),
     ),
