@@ -84,9 +84,9 @@ class Hand:
         since = max(self.begun, self.journal.last_fill - LATE_FILLS_NS)
         strange = self.journal.record(self.broker.fills(self.symbol, since))
         for order_id in {fill.order_id for fill in strange}:  # an order of ours that arrived late, or twice
-            order = self.broker.named(self.symbol, order_id)
-            if order is not None and self.journal.knows(order.client_id):
-                self.journal.acknowledge(order)
+            whose = self.broker.named(self.symbol, order_id)
+            if whose is not None and self.journal.knows(whose.client_id):
+                self.journal.acknowledge(whose)
                 strange = self.journal.record(strange)
         position = self.broker.position(self.symbol).quantity
         strangers = [o for o in found if not self.journal.knows(o.client_id) and o.order_id not in self.journal.foreign]
