@@ -238,7 +238,10 @@ def test_a_ray_cluster_gives_the_same_bits_though_a_node_dies(works, every_work,
 
         with Workers("ray", cluster.address, progress=lose) as workers:
             assert workers.count == 2
-            assert len({node for _, node in workers.map(chores.where, [0.2] * 8)}) == 2
+            seen = set()
+            for _ in range(6):  # each time other processes; Ray spreads them as it can
+                seen |= {where for _, where in workers.map(chores.where, [0.1] * 4)} if len(seen) < 2 else set()
+            assert len(seen) == 2
             assert [do(workers) == alone for do, alone in every_work[:works]] == [True] * works
             assert workers.lost >= 1
             assert node not in cluster.worker_nodes
