@@ -228,7 +228,8 @@ def test_a_dask_cluster_gives_the_same_bits_though_one_dies(every_work, dask, dy
     assert dying.exists()
 
 
-@pytest.mark.parametrize("works", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("works", [1, 4])
 def test_a_ray_cluster_gives_the_same_bits_though_a_node_dies(works, every_work, dying, edited):
     with two_nodes() as (cluster, node):
 
