@@ -38,5 +38,12 @@ What happened: ``exchange.requests``, ``faults.struck``, and the truth in ``exch
 (``orders``, ``standing``, ``trades``, ``free``, ``locked``; ``wallet``, ``size``, ``entry``). Hold
 ``exchange.lock`` while reading it when other threads trade.
 
+**Without a server.** ``Exchange()`` alone works too: while it has no ``url``, the wire asks `gate.ask` directly, which
+is the same exchange at a third of the time; property tests and fault schedules do that.
+
+**The bot in it.** `trader.Trader` puts a whole bot together over this exchange, as `live.start` does but with a
+strategy that needs no bundle (``python -m tests.exchange.trader`` is that bot in a process of its own);
+`world.World` adds a market, money and the laws: ``watch`` at every moment, ``check`` once all is quiet.
+
 There is no liquidation, no hedge mode, no margin trading; leverage is 1 unless set.
 """
