@@ -217,6 +217,13 @@ def test_after_any_of_five_hundred_schedules_the_account_is_the_ledger(seed):
     after(seed)
 
 
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("kind", [*LOSES, "late", "cut_short"])
+def test_no_order_stands_twice_however_it_is_lost(kind, nth):
+    """The entry (1) or its protection (2) is lost on the way there, on the way back, or comes late."""
+    play([(0, fault(kind, ORDERS, nth, delay_ms=3000))], VENUES[nth % 2])
+
+
 def commits(text: str) -> bool:
     return text == "COMMIT"
 

@@ -34,7 +34,7 @@ from tests.exchange.venue import KEY, SECRET
 from tests.exchange.wire import connect
 from tests.live_desk import Momentum, identity
 
-RULES = Rules(k_up=1.0, k_down=1.0, hold=2, exposure=0.9)
+RULES = Rules(k_up=1.0, k_down=1.0, hold=2, exposure=0.4)  # money for a second entry, which must not be
 POLL_S = 15.0
 STRATEGY = Momentum(least=0.1)
 FIRST = 20  # bar in which the bot is started; it decides on the one before
@@ -89,7 +89,7 @@ class Trader:
         self.at_wire: Callable[[int, str, str], None] | None = None
         self.at_file: Callable[[str, str], None] | None = None
         self.runner: Runner | None = None
-        self.limits = Limits(max_exposure=1.0, max_day_loss=0.5, max_drawdown=0.5)
+        self.limits = Limits(max_exposure=0.45, max_day_loss=0.5, max_drawdown=0.5)
         self._closing = ExitStack()
 
     def start(self) -> Runner:
