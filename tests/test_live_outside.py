@@ -420,7 +420,7 @@ def test_the_services_are_ones_that_systemd_understands(tmp_path):
     for name in ("tradsys.service", "tradsys-drift.service", "tradsys-drift.timer"):
         text = (ROOT / "live" / "deploy" / name).read_text()
         units.append(str(tmp_path / name))
-        Path(units[-1]).write_text(text.replace("/opt/tradsys/.venv/bin/tradsys", sys.executable))
+        Path(units[-1]).write_text(text.replace("/opt/tradsys/.venv/bin/tradsys", "/bin/true"))
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
