@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from engine.errors import UsageError
+from engine.errors import BrokerUnreachable, UsageError
+from live.broker import Retry
 from live.check import Plain
 from live.clock import Clock
 from live.exchange import Exchange
@@ -50,10 +51,27 @@ def run(recorded: str | None, env_file: Path | None, data_root: Path) -> int:
         )
     with speaking(settings) as tell:
         outside = surroundings(settings, tell)._replace(data=data_root)
-        if settings.mode == "live":
-            plain = Plain(lambda line: sys.stderr.write(f"{line}\n"))
-            refuse_if_missing(settings, lambda: recent_bars(outside.broker, settings), plain)
-        return run_bot(settings, outside)
+        with _reached(settings):
+            return _started(settings, outside)
+
+
+def _started(settings: Settings, outside: Surroundings) -> int:
+    """Pass the gate before money, and run the bot until it ends."""
+    if settings.mode == "live":
+        plain = Plain(lambda line: sys.stderr.write(f"{line}\n"))
+        refuse_if_missing(settings, lambda: recent_bars(outside.broker, settings), plain)
+    return run_bot(settings, outside)
+
+
+@contextmanager
+def _reached(settings: Settings) -> Iterator[None]:
+    """Say what to do when the exchange cannot even be asked at the start."""
+    try:
+        yield
+    except Retry as why:
+        raise BrokerUnreachable(
+            f"{settings.exchange} does not answer ({why}); see to the network, then start again: nothing was sent"
+        ) from None
 
 
 def surroundings(settings: Settings, tell: Tell) -> Surroundings:
