@@ -213,8 +213,8 @@ class CTerms(ctypes.Structure):
 
 def against_c(bars, signals, folder, rounds):
     """The kernel alone, buffers at hand, against C with the contract's rules built in."""
-    from engine.barriers import trade_through
     from engine.terms import TRADE, Account, Books, Tape, prices_of, readonly, terms_of
+    from engine.trading import trade_through
 
     library = Path(folder, "kernel.so")
     build = ["cc", "-O3", "-march=native", "-ffp-contract=off", "-shared", "-fPIC", "-o", library, C_SOURCE]

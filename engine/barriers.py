@@ -20,7 +20,7 @@ from engine.bars import Bars, Floats
 from engine.errors import UsageError
 from engine.rules import FillRules, Rules
 from engine.signals import Sides
-from engine.terms import FLAT, Account, Books, Held, Holding, Labels, Prices, Tape, Terms, prices_of, readonly, terms_of
+from engine.terms import Labels, Prices, Terms, prices_of, readonly, terms_of
 
 TARGET, STOP, TIME, OPEN, LIQUIDATED = 0, 1, 2, 3, 4
 REASONS = ("target", "stop", "time", "open", "liquidated")
@@ -138,120 +138,6 @@ def _label(  # noqa: PLR0913
         out.ret[row] = net_return(side, opened * (1.0 + side * terms.slippage), left, terms.fee, exit_fee)
         out.gross[row] = side * (level - opened) / opened
         out.ambiguous[row] = ambiguous
-
-
-@njit(cache=True, nogil=True)
-def _enter(opened: float, side: int, atr: float, cash: float, terms: Terms, times: tuple[int, int]) -> Holding:
-    """Return the position that a wish opens at a bar's open."""
-    price = opened * (1.0 + side * terms.slippage)
-    units = terms.exposure * cash / price
-    target, stop = bracket(opened, side, atr, terms.k_up, terms.k_down)
-    return Holding(side, units, price, terms.fee * units * price, target, stop, 0, 0.0, times[0], times[1])
-
-
-@njit(cache=True, nogil=True)
-def _leave(
-    trade: Any, held: Holding, bars: tuple[int, int], time: int, end: tuple[float, int, bool], terms: Terms
-) -> float:
-    """Write a finished trade to its record; return the money the exit brings in, fee paid."""
-    level, reason, trade["ambiguous"] = end
-    price, rate = exit_fill(level, reason, held.side, terms)
-    notional = held.units * held.entry_price
-    trade["wish_time"], trade["entry_time"], trade["exit_time"] = held.wish_time, held.entry_time, time
-    trade["entry_bar"], trade["exit_bar"] = bars
-    trade["bars"] = held.bars + (reason in (TARGET, STOP))  # else it ended at an open or close
-    trade["units"], trade["entry_price"], trade["exit_price"] = held.units, held.entry_price, price
-    trade["entry_fee"], trade["exit_fee"], trade["funding"] = held.entry_fee, rate * held.units * price, held.funding
-    trade["ret"] = net_return(held.side, held.entry_price, price, terms.fee, rate) - held.funding / notional
-    trade["pnl"] = trade["ret"] * notional
-    trade["target"], trade["stop"] = held.target, held.stop
-    trade["side"], trade["reason"], trade["open"] = held.side, reason, False
-    return held.side * held.units * price - rate * held.units * price
-
-
-@njit(cache=True, nogil=True)
-def _wait(tape: Tape, t: int, cash: float, equity: Floats) -> tuple[int, int, float, int]:
-    """Stay flat from bar t on until a wish that can be filled; return the bar after it, side, ATR, wishes lapsed."""
-    n, lapsed = len(tape.close), 0
-    while t < n:
-        row = np.uint64(t)
-        equity[row] = cash
-        t += 1
-        if tape.side[row] != 0 and cash > 0.0:
-            if 0.0 < tape.atr[row] < np.inf:
-                return t, int(tape.side[row]), tape.atr[row], lapsed
-            lapsed += 1
-    return t, 0, 0.0, lapsed
-
-
-@njit(cache=True, nogil=True, inline="always")  # a call would pass nine arrays by value, at every trade
-def _hold(tape: Tape, rows: tuple[int, int], cash: float, held: Holding, books: Books) -> Held:
-    """Hold a position through bars ``rows[0] .. rows[1] - 1``, and pay funding at the open of ``rows[1]``."""
-    t, n = rows[0], len(tape.close)
-    row, end = np.uint64(t), np.uint64(min(rows[1], n))
-    size, paying, funding = held.side * held.units, len(tape.funding) > 0, held.funding
-    ignored, ruined = 0, False
-    entered = row if held.bars == 0 else np.uint64(n)  # nothing is owed at the open of the entry
-    while row < end:
-        if paying and row != entered:
-            paid = size * tape.funding[row]
-            cash, funding = cash - paid, funding + paid
-        worth = cash + size * tape.close[row]
-        if worth <= 0.0:
-            ruined = True
-            break
-        books.equity[row], books.position[row] = worth, held.side
-        ignored += tape.side[row] != 0
-        row += np.uint64(1)
-    if paying and not ruined and row < np.uint64(n) and row != entered:
-        paid = size * tape.funding[row]
-        cash, funding = cash - paid, funding + paid
-    lived: Any = np.int64(row) - t
-    return Held(t + lived, cash, held.bars + lived + ruined, funding, ignored, ruined)
-
-
-@njit(cache=True, nogil=True)
-def trade_through(
-    tape: Tape, prices: Prices, terms: Terms, fills: FillRules, account: Account, books: Books
-) -> tuple[Account, int, int, int]:
-    """Turn wishes into trades and equity, going on from an account.
-
-    Returns
-    -------
-    account, trades, ignored, lapsed
-        The account after the last bar, the number of trades written to the books, of wishes ignored
-        because a position was open, and of wishes that could not be filled: no ATR, or a gap followed.
-    """
-    n = len(tape.close)
-    cash, wish, atr, held = account.cash, account.wish, account.wish_atr, account.holding
-    entry, trades, ignored, lapsed, t = -1, 0, 0, 0, 0
-    while t < n:
-        row = np.uint64(t)
-        if wish != 0:
-            before = tape.time[row - np.uint64(1)] if t > 0 else account.time
-            if fills.wish_lapses_at_gap and tape.time[row] - before > terms.longest_step_ns:
-                lapsed += 1
-            else:
-                held, entry = _enter(prices.open[row], wish, atr, cash, terms, (before, tape.time[row])), t
-                cash -= held.side * held.units * held.entry_price + held.entry_fee
-            wish, atr = 0, 0.0
-        if held.side == 0:
-            t, wish, atr, missed = _wait(tape, t, cash, books.equity)
-            lapsed += missed
-            continue
-        bar, level, reason, ambiguous = walk(prices, t, held.bars, held.side, held.target, held.stop, terms.hold, fills)
-        after = _hold(tape, (t, bar), cash, held, books)
-        t, cash, ignored = after.bar, after.cash, ignored + after.ignored
-        held = Holding(*held[:6], after.bars, after.funding, *held[8:])
-        if after.ruined:
-            level, reason, ambiguous = tape.close[np.uint64(t)], LIQUIDATED, False
-        if reason != OPEN:
-            cash += _leave(
-                books.trades[trades], held, (entry, t), tape.time[np.uint64(t)], (level, reason, ambiguous), terms
-            )
-            held, entry, trades = FLAT, -1, trades + 1
-    equity, time = (books.equity[n - 1], tape.time[n - 1]) if n > 0 else (account.equity, account.time)
-    return Account(cash, equity, time, wish, atr, held), trades, ignored, lapsed
 
 
 def label_barriers(bars: Bars, atr: Floats, rules: Rules, side: int | Sides = 1) -> Labels:

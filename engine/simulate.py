@@ -1,6 +1,6 @@
 """The simulation: wishes in, trades and equity out, one bar after the other.
 
-The kernel is `engine.barriers.trade_through`; this file checks what goes in and names what comes out.
+The kernel is `engine.trading.trade_through`; this file checks what goes in and names what comes out.
 The bot calls the same `simulate`, a few bars at a time: it carries the `Account`.
 """
 
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.barriers import OPEN, trade_through
+from engine.barriers import OPEN
 from engine.bars import Bars, Floats, format_time
 from engine.errors import UsageError
 from engine.rules import Rules
 from engine.signals import Sides, Signals
 from engine.terms import NEVER, TIMES, TRADE, Account, Books, Tape, in_datetimes, prices_of, readonly, terms_of
+from engine.trading import trade_through
 
 if TYPE_CHECKING:
     from engine.score import Score

@@ -148,17 +148,6 @@ class Account(NamedTuple):
         return self.holding.side == 0 and self.cash <= 0.0
 
 
-class Held(NamedTuple):
-    """What holding a position through some bars came to; ``ruined`` if the equity was used up at a close."""
-
-    bar: int
-    cash: float
-    bars: int
-    funding: float
-    ignored: int
-    ruined: bool
-
-
 class Books(NamedTuple):
     """Where the trade kernel writes: finished trades, equity and side at each close."""
 

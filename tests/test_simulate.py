@@ -16,6 +16,7 @@ from engine.run import run
 from engine.signals import Signals
 from engine.simulate import TRADE_DTYPE, simulate
 from engine.synthetic import random_bars
+from engine.trading import FAR
 from tests.markets import bars_of, lively_signals, markets, rules, steps, wish_at
 from tests.oracles.slow_market import slow_market
 
@@ -50,15 +51,11 @@ def test_trades_match_the_slow_market(bars, rules, seed):
     assert fast["bars"].tolist() == lived
 
 
-@LARGE
-@given(markets, rules, st.integers(0, 10**6), st.lists(st.integers(0, 60), max_size=4), st.booleans())
-def test_pieces_are_the_whole_bit_for_bit(bars, rules, seed, cuts, paid):
+def assert_pieces_are_the_whole(bars, signals, rules, funding, cuts):
     n = len(bars)
-    signals, funding = lively_signals(n, seed), funding_of(n, seed, paid)
     whole = simulate(bars, signals, rules, funding=funding)
     account, ignored, lapsed, parts = None, 0, 0, []
-    edges = [0, *sorted(min(cut, n) for cut in cuts), n]
-    for first, last in pairwise(edges):
+    for first, last in pairwise([0, *sorted(min(cut, n) for cut in cuts), n]):
         rows = slice(first, last)
         part = simulate(bars[rows], signals[rows], rules, account, None if funding is None else funding[rows])
         account, ignored, lapsed = part.account, ignored + part.ignored, lapsed + part.lapsed
@@ -71,6 +68,24 @@ def test_pieces_are_the_whole_bit_for_bit(bars, rules, seed, cuts, paid):
         assert trades[name].tobytes() == whole.trades[name].tobytes(), name
     for name in ("equity", "position"):
         assert np.concatenate([getattr(part, name) for part in parts]).tobytes() == getattr(whole, name).tobytes()
+    return whole
+
+
+@LARGE
+@given(markets, rules, st.integers(0, 10**6), st.lists(st.integers(0, 60), max_size=4), st.booleans())
+def test_pieces_are_the_whole_bit_for_bit(bars, rules, seed, cuts, paid):
+    signals, funding = lively_signals(len(bars), seed), funding_of(len(bars), seed, paid)
+    assert_pieces_are_the_whole(bars, signals, rules, funding, cuts)
+
+
+def test_a_history_larger_than_the_cache_is_traded_like_its_pieces():
+    n = int(FAR) + 10_001
+    bars, rng = random_bars(n, seed=5), np.random.default_rng(6)
+    side = (rng.choice([-1, 1], n) * (rng.random(n) < 0.05)).astype(np.int8)
+    whole = assert_pieces_are_the_whole(
+        bars, Signals(side, bars.high - bars.low), FREE, funding_of(n, 7, paid=True), range(0, n, 30_000)
+    )
+    assert len(whole.trades) > 5_000
 
 
 @SMALL

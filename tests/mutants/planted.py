@@ -110,9 +110,9 @@ DATA_AND_FEATURES = (
 FILLS = (
     Planted(
         "a wish is filled at the close that decided it",
-        "engine/barriers.py",
-        "_enter(prices.open[row], wish, atr, cash, terms, (before, tape.time[row])), t",
-        "_enter(tape.close[row - np.uint64(1)], wish, atr, cash, terms, (before, tape.time[row])), t",
+        "engine/trading.py",
+        "_enter(prices.open[row], wish, atr, cash, terms, (before, time[row]))",
+        "_enter(close[row - ONE], wish, atr, cash, terms, (before, time[row]))",
         ("tests/test_simulate.py::test_a_wish_is_filled_at_the_next_open_and_never_in_its_own_bar",),
     ),
     Planted(
@@ -162,8 +162,8 @@ FILLS = (
     ),
     Planted(
         "a wish is filled after a gap nobody could trade",
-        "engine/barriers.py",
-        "            if fills.wish_lapses_at_gap and tape.time[row] - before > terms.longest_step_ns:\n",
+        "engine/trading.py",
+        "            if fills.wish_lapses_at_gap and time[row] - before > terms.longest_step_ns:\n",
         "            if False:\n",
         ("tests/test_simulate.py::test_a_wish_lapses_when_the_next_bar_is_missing",),
     ),
@@ -172,7 +172,7 @@ FILLS = (
 MONEY = (
     Planted(
         "the fee of the entry is lost",
-        "engine/barriers.py",
+        "engine/trading.py",
         "                cash -= held.side * held.units * held.entry_price + held.entry_fee\n",
         "                cash -= held.side * held.units * held.entry_price\n",
         ("tests/test_simulate.py::test_buy_and_hold_is_the_price_ratio_less_two_fees",),
@@ -193,7 +193,7 @@ MONEY = (
     ),
     Planted(
         "slippage improves the entry",
-        "engine/barriers.py",
+        "engine/trading.py",
         "    price = opened * (1.0 + side * terms.slippage)\n",
         "    price = opened * (1.0 - side * terms.slippage)\n",
         ("tests/test_simulate.py::test_a_wish_is_filled_at_the_next_open_and_never_in_its_own_bar",),
@@ -203,6 +203,13 @@ MONEY = (
         "engine/simulate.py",
         "paid if funding is None else paid * bars.open",
         "paid if funding is None else -paid * bars.open",
+        ("tests/test_simulate.py::test_funding_is_paid_by_longs_and_received_by_shorts_held_into_the_open",),
+    ),
+    Planted(
+        "funding is owed at the open of the entry",
+        "engine/trading.py",
+        "held.funding, held.bars > 0\n",
+        "held.funding, True\n",
         ("tests/test_simulate.py::test_funding_is_paid_by_longs_and_received_by_shorts_held_into_the_open",),
     ),
     Planted(
