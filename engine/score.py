@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from engine.bars import DAY_NS, Floats, Times
 from engine.simulate import Result
-from engine.terms import readonly
+from engine.tally import tally
+from engine.terms import TRADE, readonly
 
 NOISE = 1e-14  # a deviation below this is rounding error of equity ratios
 
@@ -214,9 +215,8 @@ def score(result: Result) -> Score:
         calmar=None if cagr is None or depth is None else _over(cagr, -depth),
         max_drawdown=depth,
         max_drawdown_days=length,
-        **_per_trade(result),
+        **_trading(result, len(returns)),
         exposure=_over(float(np.count_nonzero(result.position)), len(result)),
-        **_costs(result, len(returns)),
         trades=len(trades),
         final_equity=final,
         days=len(returns),
@@ -254,32 +254,19 @@ def _risk(returns: Floats, year: int) -> dict[str, Any]:
     }
 
 
-def _per_trade(result: Result) -> dict[str, Any]:
-    """Return the figures that are means over finished trades."""
-    trades, n = result.trades, len(result.trades)
-    pnl = trades["pnl"]
-    gained, lost = float(pnl[pnl > 0.0].sum()), -float(pnl[pnl < 0.0].sum())
+def _trading(result: Result, days: int) -> dict[str, Any]:
+    """Return the figures that are sums or means over trades."""
+    done, still = (tally(trades.view(TRADE)) for trades in (result.trades, result.open_trade))
+    n, mean = len(result.trades), float(result.equity.mean()) if len(result) else 0.0
     return {
-        "win_rate": _over(float(np.count_nonzero(pnl > 0.0)), n),
-        "profit_factor": _over(gained, lost),
-        "expectancy_bp": _over(float(trades["ret"].sum()) * 1e4, n),
-        "average_hold_bars": _over(float(trades["bars"].sum()), n),
-        "ambiguous_share": _over(float(result.ambiguous), n),
-    }
-
-
-def _costs(result: Result, days: int) -> dict[str, Any]:
-    """Return what was traded and paid on these bars: an entry before them was paid before them."""
-    notional, fees, funding = 0.0, 0.0, -result.start.holding.funding
-    for trades in (result.trades, result.open_trade):
-        here, left = trades["entry_bar"] >= 0, ~trades["open"]
-        entered, exited = trades["units"] * trades["entry_price"], trades["units"] * trades["exit_price"]
-        notional += float(entered[here].sum() + exited[left].sum())
-        fees += float(trades["entry_fee"][here].sum() + trades["exit_fee"].sum())
-        funding += float(trades["funding"].sum())
-    mean = float(result.equity.mean()) if len(result) else 0.0
-    return {
-        "turnover": _over(notional, mean * days / result.bars.days_per_year) if days >= 2 else None,
-        "fees_paid": fees,
-        "funding_paid": funding,
+        "win_rate": _over(float(done.won), n),
+        "profit_factor": _over(done.gained, done.lost),
+        "expectancy_bp": _over(done.ret * 1e4, n),
+        "average_hold_bars": _over(float(done.bars), n),
+        "ambiguous_share": _over(float(done.ambiguous), n),
+        "turnover": _over(done.notional + still.notional, mean * days / result.bars.days_per_year)
+        if days >= 2
+        else None,
+        "fees_paid": done.fees + still.fees,
+        "funding_paid": done.funding + still.funding - result.start.holding.funding,
     }
