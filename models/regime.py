@@ -1,7 +1,7 @@
 """The market's regime: what a Gaussian HMM believes at each bar, given the bars up to it and none after.
 
 hmmlearn's ``predict`` and ``predict_proba`` look ahead (Viterbi, smoothing), so it only fits;
-what is served is the causal forward filter below (Hamilton 1989; Rabiner 1989).
+what is served is the causal forward filter of `models.hmm`.
 """
 
 from __future__ import annotations
@@ -11,59 +11,17 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from engine.bars import Bars, Floats
 from engine.errors import ModelMismatch
 from engine.jsons import dumps
+from models.hmm import hmm_filter, log_densities
 from models.manifest import parse_json
 
 SCHEMA = 1
 MOST_STATES = 16
 _ARRAYS = ("mean", "std", "start", "transition", "means", "covars", "volatility")
-
-
-@njit(cache=True)
-def hmm_step(prior, transition, log_likelihood, belief):  # type: ignore[no-untyped-def]
-    """Weigh the prior by one bar's evidence into ``belief``; ``prior`` becomes that of the next bar, in place."""
-    states = len(prior)
-    top = -np.inf
-    for j in range(states):
-        if prior[j] > 0.0 and log_likelihood[j] > top:
-            top = log_likelihood[j]
-    total = 0.0
-    if top > -np.inf:
-        for j in range(states):
-            belief[j] = prior[j] * np.exp(log_likelihood[j] - top)  # the largest is 1: no bar underflows
-            total += belief[j]
-    for j in range(states):
-        belief[j] = belief[j] / total if total > 0.0 else prior[j]  # nothing known of the bar: learn nothing
-    for j in range(states):
-        prior[j] = 0.0
-        for i in range(states):
-            prior[j] += belief[i] * transition[i, j]
-
-
-@njit(cache=True)
-def hmm_filter(start, transition, log_likelihood, block):  # type: ignore[no-untyped-def]
-    """Belief at every bar given the bars since the start of the block before its own (the last that had bars).
-
-    Equal block numbers everywhere make it the ordinary filter since the first bar. A row of NaN
-    tells nothing: the belief then only drifts with the transition.
-    """
-    out = np.empty_like(log_likelihood)
-    current, fresh, scratch = start.copy(), start.copy(), start.copy()
-    last = block[0] if len(block) else 0
-    for i in range(len(log_likelihood)):
-        if block[i] != last:
-            for j in range(len(start)):  # a slice assignment would take a second longer to compile
-                current[j] = fresh[j]
-                fresh[j] = start[j]
-            last = block[i]
-        hmm_step(current, transition, log_likelihood[i], out[i])
-        hmm_step(fresh, transition, log_likelihood[i], scratch)
-    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,19 +153,10 @@ class RegimeModel:
 
     def log_likelihood(self, matrix: Floats) -> Floats:
         """Return log density of each row of raw features in each state, (n, d) -> (n, k), up to a constant."""
-        x = (matrix - self.mean) / self.std
         whitening = np.linalg.inv(np.linalg.cholesky(self._full()))
-        out = np.empty((len(x), len(self.roles)))
-        for k, white in enumerate(whitening):
-            distance = np.zeros(len(x))
-            for j in range(x.shape[1]):  # column by column: a row's bits do not depend on how many rows there are
-                z = np.zeros(len(x))
-                for i in range(j + 1):
-                    if white[j, i] != 0.0:
-                        z += white[j, i] * (x[:, i] - self.means[k, i])
-                distance += z * z
-            out[:, k] = np.log(np.diagonal(white)).sum() - 0.5 * distance
-        return out
+        volume = np.log(np.diagonal(whitening, axis1=1, axis2=2)).sum(axis=1)
+        rows = np.ascontiguousarray(matrix, np.float64)
+        return np.asarray(log_densities(rows, (self.mean, self.std), whitening, self.means, volume))
 
     def belief(self, bars: Bars, matrix: Floats) -> Floats:
         """Return the probability of each state at each close, (n, k), bit for bit the same from 2 blocks of bars.

@@ -11,7 +11,8 @@ import pytest
 
 from engine.errors import ModelMismatch
 from engine.synthetic import random_bars
-from models.regime import RegimeModel, hmm_filter, stationary
+from models.hmm import hmm_filter
+from models.regime import RegimeModel, stationary
 from tests.oracles.slow_regime import belief_by_enumeration
 
 TRANSITION = np.array([[0.97, 0.02, 0.01], [0.015, 0.97, 0.015], [0.005, 0.025, 0.97]])
@@ -121,6 +122,13 @@ def test_beliefs_are_probabilities_even_when_a_bar_is_beyond_belief():
     belief = model.belief(bars, rows)
     np.testing.assert_allclose(belief.sum(axis=1), 1.0, atol=1e-12)
     assert belief[20].argmax() == 2
+
+
+def test_what_an_impossible_state_would_explain_best_is_weighed_by_the_possible_ones():
+    transition = np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.2, 0.3, 0.5]])
+    known = np.array([[-2000.0, -2001.0, 0.0]])
+    said = hmm_filter(np.array([0.5, 0.5, 0.0]), transition, known, np.zeros(1, np.int64))[0]
+    np.testing.assert_allclose(said, np.array([1.0, np.exp(-1.0), 0.0]) / (1.0 + np.exp(-1.0)), rtol=1e-12)
 
 
 def test_a_bar_without_features_moves_the_belief_by_the_transition_alone():
