@@ -119,7 +119,8 @@ def _learn_apart(prior, log_likelihood, t, of, belief):  # type: ignore[no-untyp
         if prior[of, j] > 0.0 and log_likelihood[t, j] > top:
             top = log_likelihood[t, j]
     for j in range(states):
-        belief[of, j] = prior[of, j] * np.exp(log_likelihood[t, j] - top) if top > -np.inf else 0.0
+        possible = prior[of, j] > 0.0 and top > -np.inf
+        belief[of, j] = prior[of, j] * np.exp(log_likelihood[t, j] - top) if possible else 0.0
         total += belief[of, j]
     for j in range(states):
         belief[of, j] = belief[of, j] / total if total > 0.0 else prior[of, j]
