@@ -13,8 +13,10 @@ FEWEST_STEPS = 8  # per thread; for less, starting a thread costs more than it b
 def in_threads(work: Callable[[int, int], None], n: int, step: int) -> None:
     """Call ``work(first, end)`` over rows 0 to n, cut at multiples of ``step``; it must release the lock to gain."""
     steps = -(-n // step)
-    threads = max(1, min(os.cpu_count() or 1, MOST_THREADS, steps // FEWEST_STEPS))
-    if threads == 1:
+    threads = min(MOST_THREADS, steps // FEWEST_STEPS)
+    if threads > 1:  # asking for the number of cores takes longer than a row
+        threads = min(os.cpu_count() or 1, threads)
+    if threads <= 1:
         work(0, n)
         return
     edges = [steps * i // threads * step for i in range(threads)] + [n]

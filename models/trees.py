@@ -15,12 +15,15 @@ from models.calibration import sigmoid
 from models.manifest import parse_json
 from models.threads import in_threads
 
-BLOCK_ROWS = 64  # rows walked through one tree while it is in the cache
+TOGETHER = 64  # trees walked side by side: a row's next node in one does not wait for its next in another
+STEP_ROWS = 64  # rows a thread takes at the least
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trees:
     """The trees of a binary classifier, laid flat; a node's right child lies directly after its left.
+
+    A leaf is its own left child and nothing lies right of it, so that every walk may take ``depth`` steps.
 
     Parameters
     ----------
@@ -30,54 +33,63 @@ class Trees:
         Columns of a row.
     margin : float
         Log-odds before any tree.
-    roots : int64 array of shape (trees,)
+    depth : int
+        Steps from a root to the farthest leaf.
+    roots : uint32 array of shape (trees,)
         First node of each tree.
-    feature : int32 array of shape (nodes,)
-        Column a node asks for; -1 marks a leaf.
-    value : float32 array of shape (nodes,)
-        Threshold of a node, or the output of a leaf.
-    left : int32 array of shape (nodes,)
-        Where rows below the threshold go.
+    feature : uint32 array of shape (nodes,)
+        Column a node asks for; 0 at a leaf.
+    split : float32 array of shape (nodes,)
+        Rows below it go left; NaN at a leaf.
+    left : uint32 array of shape (nodes,)
+        Where rows below the split go; a leaf itself.
     missing_left : bool array of shape (nodes,)
-        Where rows without a value go.
+        Whether rows without a value go left; True at a leaf.
+    leaf : float32 array of shape (nodes,)
+        Output of a leaf; 0 elsewhere.
     """
 
     names: tuple[str, ...]
     features: int
     margin: float
-    roots: NDArray[np.int64]
-    feature: NDArray[np.int32]
-    value: NDArray[np.float32]
-    left: NDArray[np.int32]
+    depth: int
+    roots: NDArray[np.uint32]
+    feature: NDArray[np.uint32]
+    split: NDArray[np.float32]
+    left: NDArray[np.uint32]
     missing_left: NDArray[np.bool_]
+    leaf: NDArray[np.float32]
 
     def probability(self, rows: NDArray[np.float32]) -> Floats:
         """Return P(class 1) of each row of an (n, features) float32 matrix, shape (n,); NaN is a missing value."""
         rows = np.ascontiguousarray(rows, np.float32)
         margins = np.zeros(len(rows), np.float32)
-        nodes = (self.feature, self.value, self.left, self.missing_left)
+        nodes = (self.feature, self.split, self.left, self.missing_left, self.leaf)
 
         def add(first: int, end: int) -> None:
-            add_leaves(margins[first:end], rows[first:end], self.roots, nodes)
+            add_leaves(margins[first:end], rows[first:end], self.roots, nodes, self.depth)
 
-        in_threads(add, len(rows), BLOCK_ROWS)
+        in_threads(add, len(rows), STEP_ROWS)
         return sigmoid(margins.astype(np.float64) + self.margin)
 
 
 @njit(cache=True, nogil=True)
-def add_leaves(out, rows, roots, nodes):  # type: ignore[no-untyped-def]
+def add_leaves(out, rows, roots, nodes, depth):  # type: ignore[no-untyped-def]
     """Add to ``out`` the leaves each row falls into, tree by tree in float32, as XGBoost adds them."""
-    feature, value, left, missing_left = nodes
-    for start in range(0, len(rows), BLOCK_ROWS):
-        end = min(start + BLOCK_ROWS, len(rows))
-        for root in roots:
-            for i in range(start, end):
-                node = root
-                while feature[node] >= 0:
+    feature, split, left, missing_left, leaf = nodes
+    at = np.empty(TOGETHER, np.uint32)
+    for i in range(len(rows)):
+        for first in range(0, len(roots), TOGETHER):
+            trees = min(TOGETHER, len(roots) - first)
+            at[:trees] = roots[first : first + trees]
+            for _ in range(depth):
+                for j in range(trees):
+                    node = at[j]
                     x = rows[i, feature[node]]
-                    right = not missing_left[node] if np.isnan(x) else x >= value[node]
-                    node = np.int64(left[node]) + np.int64(right)
-                out[i] += value[node]
+                    right = not missing_left[node] if np.isnan(x) else x >= split[node]
+                    at[j] = left[node] + np.uint32(right)
+            for j in range(trees):
+                out[i] += leaf[at[j]]
 
 
 def parse_trees(raw: bytes, where: str) -> Trees:
@@ -107,45 +119,49 @@ def parse_trees(raw: bytes, where: str) -> Trees:
     return _join(layouts, names, width, float(np.log(base / (1.0 - base))))
 
 
-def _layout(tree: dict[str, Any], width: int, where: str) -> list[tuple[int, float, int, bool]]:
-    """Return a tree's nodes breadth first: every node is reached once or the file is refused."""
+def _layout(tree: dict[str, Any], width: int, where: str) -> list[tuple[int, float, int, bool, int]]:
+    """Return a tree's nodes breadth first, each with its depth: every node is reached once or the file is refused."""
     left, right = tree["left_children"], tree["right_children"]
     split, threshold = tree["split_indices"], tree["split_conditions"]
     missing, kinds = tree["default_left"], tree["split_type"]
-    queue, out = [0], []
-    for node in queue:
+    queue, out = [(0, 0)], []
+    for node, depth in queue:
         if node < 0 or len(queue) > len(left):
             raise ModelMismatch(f"{where} has a tree whose branches do not end; retrain")
         if left[node] < 0:
-            out.append((-1, float(threshold[node]), 0, False))
+            out.append((-1, float(threshold[node]), len(out), True, depth))
             continue
         if kinds[node] != 0 or not 0 <= split[node] < width:
             raise ModelMismatch(
                 f"{where} splits on a category or on feature {split[node]} of {width}; retrain on numbers"
             )
-        out.append((int(split[node]), float(threshold[node]), len(queue), bool(missing[node])))
-        queue += [left[node], right[node]]
+        out.append((int(split[node]), float(threshold[node]), len(queue), bool(missing[node]), depth))
+        queue += [(left[node], depth + 1), (right[node], depth + 1)]
     return out
 
 
 def _join(
-    layouts: list[list[tuple[int, float, int, bool]]], names: tuple[str, ...], width: int, margin: float
+    layouts: list[list[tuple[int, float, int, bool, int]]], names: tuple[str, ...], width: int, margin: float
 ) -> Trees:
     sizes = np.array([len(layout) for layout in layouts], np.int64)
     roots = np.cumsum(sizes) - sizes
     nodes = [
-        (feature, value, left + root, missing)
+        (feature, value, left + root, missing, depth)
         for layout, root in zip(layouts, roots.tolist(), strict=True)
-        for feature, value, left, missing in layout
+        for feature, value, left, missing, depth in layout
     ]
-    feature, value, left, missing = zip(*nodes, strict=True) if nodes else ((), (), (), ())
+    feature, value, left, missing, depth = zip(*nodes, strict=True) if nodes else ((), (), (), (), ())
+    column, number = np.array(feature, np.int64), np.array(value, np.float32)
+    ends = column < 0
     return Trees(
         names=names,
         features=width,
         margin=margin,
-        roots=roots,
-        feature=np.array(feature, np.int32),
-        value=np.array(value, np.float32),
-        left=np.array(left, np.int32),
+        depth=max(depth, default=0),
+        roots=roots.astype(np.uint32),
+        feature=np.where(ends, 0, column).astype(np.uint32),
+        split=np.where(ends, np.float32(np.nan), number),
+        left=np.array(left, np.uint32),
         missing_left=np.array(missing, np.bool_),
+        leaf=np.where(ends, number, np.float32(0.0)),
     )
