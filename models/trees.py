@@ -124,7 +124,8 @@ def _layout(tree: dict[str, Any], width: int, where: str) -> list[tuple[int, flo
     left, right = tree["left_children"], tree["right_children"]
     split, threshold = tree["split_indices"], tree["split_conditions"]
     missing, kinds = tree["default_left"], tree["split_type"]
-    queue, out = [(0, 0)], []
+    queue: list[tuple[int, int]] = [(0, 0)]
+    out: list[tuple[int, float, int, bool, int]] = []
     for node, depth in queue:
         if node < 0 or len(queue) > len(left):
             raise ModelMismatch(f"{where} has a tree whose branches do not end; retrain")
