@@ -11,14 +11,13 @@ import numpy as np
 from engine import readings as of
 from engine.bars import DAY_NS, Bars, Floats
 from engine.coarse import COARSE_BLOCK, coarse_feature, coarse_memory
-from engine.indicators import BLOCK
+from engine.indicators import BLOCK, WEEK_NS
 from engine.readings import (
     AVERAGE_WINDOWS,
     EXTREME_WINDOWS,
     FFD_WIDTH,
     RETURN_LAGS,
     VOLATILITY_WINDOWS,
-    WEEK_NS,
     Readings,
 )
 

@@ -28,6 +28,8 @@ from engine.indicators import (
     frozen,
     recursions,
     return_weights,
+    week_steps,
+    week_table,
     weighed,
     window_highest,
     window_moments,
@@ -41,9 +43,7 @@ EXTREME_WINDOWS = (20, 50)
 FFD_WIDTH = 256  # bars of a fractional difference: the last of 0.4's weights is 1e-4
 STILL = 1e-8  # share of the close below which an ATR is no unit: a tick is larger in every market
 NARROWEST = 1e-5  # log range of a bar that did not move; liquid 1-minute bars have 1e-4
-WEEK_NS = 7 * DAY_NS
 HOW_TO_JOIN = "store its series (`tradsys data import --help`, `import-series`, `fetch`) and name the bars again"
-MONDAY_NS = 4 * DAY_NS  # 1970 began on a Thursday
 
 
 class Readings:
@@ -98,7 +98,7 @@ class Readings:
     @cached_property
     def log_return(self) -> Floats:
         """Log return of each bar; NaN for the first."""
-        return log_return(self, 1)
+        return _log_return(self.bars.close, 1)
 
     @cached_property
     def log_span(self) -> Floats:
@@ -139,8 +139,8 @@ class Readings:
     @cached_property
     def steps_since_monday(self) -> NDArray[np.int64]:
         """Steps from Monday's midnight, UTC, to each bar's open."""
-        steps: NDArray[np.int64] = (self.bars.open_time.view(np.int64) - MONDAY_NS) // self.step_ns
-        return steps % (WEEK_NS // self.step_ns)
+        steps: NDArray[np.int64] = week_steps(self.bars.open_time.view(np.int64), self.step_ns)
+        return steps
 
 
 def _events(history: Readings) -> Floats:
@@ -150,7 +150,10 @@ def _events(history: Readings) -> Floats:
 
 def log_return(readings: Readings, lag: int) -> Floats:
     """Return the log return over some bars."""
-    close = readings.bars.close
+    return readings.log_return if lag == 1 else _log_return(readings.bars.close, lag)
+
+
+def _log_return(close: Floats, lag: int) -> Floats:
     out = np.full(len(close), np.nan)
     if len(close) > lag:
         np.log(close[lag:] / close[:-lag], out=out[lag:])
@@ -282,14 +285,7 @@ def missing_context(names: Sequence[str], symbol: str) -> UsageError:
 
 def time_wave(readings: Readings, period_ns: int, wave: Callable[[Floats], Floats]) -> Floats:
     """Return sine or cosine of the bar's open time within a day, or within a week from Monday."""
-    return _week_table(readings.step_ns, period_ns, wave)[readings.steps_since_monday]
-
-
-@lru_cache(maxsize=16)
-def _week_table(step_ns: int, period_ns: int, wave: Callable[[Floats], Floats]) -> Floats:
-    """Return a wave at every step of a week."""
-    since_monday: Floats = np.arange(0.0, WEEK_NS, step_ns)
-    return wave(2.0 * np.pi / period_ns * (since_monday % period_ns))
+    return week_table(readings.step_ns, period_ns, wave)[readings.steps_since_monday]
 
 
 def _measured(distance: Floats, spread: Floats) -> Floats:

@@ -3,12 +3,14 @@
 from engine.indicators.anchored import BLOCK, LONGEST_PERIOD, Recursions, atr, recursions
 from engine.indicators.events import EVENT_ATRS, cusum_sums
 from engine.indicators.fractional import return_weights, weighed
+from engine.indicators.weeks import WEEK_NS, week_steps, week_table
 from engine.indicators.windows import frozen, interleave, window_highest, window_moments
 
 __all__ = [
     "BLOCK",
     "EVENT_ATRS",
     "LONGEST_PERIOD",
+    "WEEK_NS",
     "Recursions",
     "atr",
     "cusum_sums",
@@ -16,6 +18,8 @@ __all__ = [
     "interleave",
     "recursions",
     "return_weights",
+    "week_steps",
+    "week_table",
     "weighed",
     "window_highest",
     "window_moments",

@@ -108,7 +108,11 @@ def window_highest(values: Floats, length: int) -> Floats:
 def interleave(columns: Floats, out: Floats) -> None:
     """Write columns of shape (m, n) into rows of shape (n, m), eight bars at a time: the cache holds their rows."""
     m, n = columns.shape[0], len(out)
-    for first in range(0, n, 8):
+    whole = n - n % 8
+    for first in range(0, whole, 8):
         for j in range(m):
-            for i in range(first, min(first + 8, n)):
-                out[i, j] = columns[j, i]
+            for i in range(8):  # of known length: written out, without a loop
+                out[first + i, j] = columns[j, first + i]
+    for i in range(whole, n):
+        for j in range(m):
+            out[i, j] = columns[j, i]
