@@ -169,6 +169,20 @@ class TrialLedger:
         with self._open() as db:
             return int(db.execute("select count(*) from looks where bundle = ?", (bundle,)).fetchone()[0])
 
+    def looks_since(self, seals: str, time: str) -> int:
+        """Return how many looks, at seals that begin with some words, were had at or after a time.
+
+        Parameters
+        ----------
+        seals : str
+            How the names of the sealed zones begin: those of one market.
+        time : str
+            In ISO text, UTC. What was looked at before that time could not show what came after it.
+        """
+        with self._open() as db:
+            asked = "select count(*) from looks where substr(bundle, 1, length(?1)) = ?1 and at >= ?2"
+            return int(db.execute(asked, (seals, time)).fetchone()[0])
+
     def trials(self, data: str | None = None, zone: str | None = None) -> list[Trial]:
         """Return the trials of a market and zone in the order they were made."""
         with self._open() as db:
