@@ -193,6 +193,18 @@ def test_too_little_history_is_said_in_one_line(run, bundle, csv, tmp_path):
     assert (code, out.count("no decision was possible")) == (0, 1)
 
 
+def test_two_who_write_the_same_file_at_once_each_write_a_whole_one(tmp_path):
+    from engine.report.paths import written_whole
+
+    with written_whole(tmp_path / "x.html") as first:
+        first.write_text("first")
+        with written_whole(tmp_path / "x.html") as second:
+            second.write_text("sec")
+        assert (tmp_path / "x.html").read_text() == "sec"
+    assert (tmp_path / "x.html").read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize("zone", ["all", "development"])
 def test_two_bars_are_too_few_whatever_the_zone(run, bundle, csv, tmp_path, zone):
     short = tmp_path / "RANDOM-1h.csv"
