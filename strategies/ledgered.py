@@ -12,6 +12,7 @@ from engine.bars import Floats
 from engine.card.judge import History, Judged, judge
 from engine.compare import CONTROL, PROFILE, Comparison
 from engine.errors import DataError
+from engine.rules import Rules
 from engine.score import daily_returns
 from engine.trials import NAN, OK, Trial, TrialLedger, market_key
 from engine.workers import Workers
@@ -51,23 +52,35 @@ def judge_ledgered(
         return judge(comparison, History(others=bundle["trials"]), tuple(bundle["regimes"]), kinds, workers)
     book, market = sound_ledger(ledger), market_key(comparison.bars)
     own, tried, begins = trials_of(comparison, kind, at), book.trials(market), len(book) == 0
-    known = {(t.config_hash, t.zone) for t in tried}
-    fresh = [trial for trial in own if (trial.config_hash, trial.zone) not in known]
-    if fresh:
-        book.append(*fresh)
+    append_fresh(book, own, tried)
     columns, others = other_trials(own, tried)
     history = History(columns, others + untold(bundle, tried), looks_at(book, bundle["seal"]), begins)
     return judge(comparison, history, tuple(bundle["regimes"]), kinds, workers)
 
 
+def append_fresh(book: TrialLedger, own: Iterable[Trial], tried: Iterable[Trial]) -> None:
+    """Write the trials that the ledger does not hold yet: no configuration twice on the same zone at the same costs."""
+    known = {(t.config_hash, t.zone, t.costs) for t in tried}
+    fresh = [trial for trial in own if (trial.config_hash, trial.zone, trial.costs) not in known]
+    if fresh:
+        book.append(*fresh)
+
+
+def costs_of(rules: Rules) -> str:
+    """Return the terms that move daily returns without making another configuration, as the ledger keeps them."""
+    return f"fee {rules.fee!r} maker {rules.maker_fee!r} slippage {rules.slippage!r} exposure {rules.exposure!r}"
+
+
 def other_trials(own: list[Trial], tried: list[Trial]) -> tuple[Floats, int]:
     """Return the daily returns of every other configuration on the days judged, and how many left none there.
 
-    A configuration counts once, however often and on however many zones it was scored.
+    A configuration counts once, however often and on however many zones it was scored. Returns at other costs, or at
+    costs nobody wrote down, are none here: a rule that beats cash for free says nothing at a price.
     """
     days, mine = own[0].days, {t.config_hash for t in own}
     here: dict[str, Floats] = {}
-    for trial in (t for t in tried if t.zone == own[0].zone and t.config_hash not in mine and len(t.days)):
+    asked = (own[0].zone, own[0].costs)
+    for trial in (t for t in tried if (t.zone, t.costs) == asked and t.config_hash not in mine and len(t.days)):
         if np.isin(days, trial.days).all():
             here[trial.config_hash] = trial.returns[np.searchsorted(trial.days, days)]
     others = {t.config_hash for t in tried} - mine - set(here)
@@ -191,6 +204,7 @@ def trials_of(comparison: Comparison, kind: str, at: str) -> list[Trial]:
                 days=days.astype("datetime64[D]").astype(np.int64),
                 returns=returns,
                 at=at,
+                costs=costs_of(rules),
             )
         )
     return found

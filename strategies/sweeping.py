@@ -23,7 +23,7 @@ from engine.workers import Workers
 from models.bundle import Bundle, load_bundle
 from models.cache import cache_in
 from strategies.base import MODES, ThresholdStrategy
-from strategies.ledgered import configuration, other_trials, sound_ledger, untold
+from strategies.ledgered import append_fresh, configuration, costs_of, other_trials, sound_ledger, untold
 from strategies.workbench import Stretch, about, find_market, find_stretch, is_sealed
 
 SWEEP = "sweep"
@@ -225,10 +225,7 @@ def record(
         return Tried(others=bundle["trials"])
     book, market = sound_ledger(ledger), market_key(found.bars)
     own, tried = list(trials_of_combos(found, kept, where, at)), book.trials(market)
-    known = {(trial.config_hash, trial.zone) for trial in tried}
-    fresh = [trial for trial in own if (trial.config_hash, trial.zone) not in known]
-    if fresh:
-        book.append(*fresh)
+    append_fresh(book, own, tried)
     columns, others = other_trials(own, tried)
     mine = {trial.config_hash for trial in own}
     swept = {t.config_hash for t in tried if t.kind == SWEEP and not len(t.days)} - mine
@@ -259,6 +256,7 @@ def trials_of_combos(
             at=at,
             days=days,
             returns=returns,
+            costs=costs_of(found.rules),
         )
 
 

@@ -218,6 +218,21 @@ def test_a_perpetual_is_told_that_its_funding_is_not_charged(comparison):
     assert any(NO_FUNDING in line for line in believed(judge(perpetual)))
 
 
+def test_what_was_earned_at_other_costs_is_counted_but_not_judged_by(bundle, tmp_path):
+    free = {"fee": 0.0, "maker_fee": 0.0, "slippage": 0.0}
+
+    def judged_after(costs):
+        book = tmp_path / f"{len(costs)}.db"
+        judge_ledgered(compare_bundle(bundle, BARS, "test", mode="probability", costs=costs), book, "now")
+        return judge_ledgered(compare_bundle(bundle, BARS, "test"), book, "now")
+
+    alone = judge_ledgered(compare_bundle(bundle, BARS, "test"), tmp_path / "alone.db", "now")
+    dear, cheap = judged_after({}), judged_after(free)
+    assert dear.trials.count == cheap.trials.count == alone.trials.count + 8
+    assert (cheap.beats_cash, cheap.trials.variance) == (alone.beats_cash, alone.trials.variance)
+    assert dear.beats_cash != alone.beats_cash  # at equal costs the others are part of what is judged
+
+
 def test_trials_in_the_ledger_deflate_the_sharpe_ratio(comparison):
     few, many = (judge(comparison, History(others=n)) for n in (0, 500))
     for a, b in zip(few.profiles, many.profiles, strict=True):
