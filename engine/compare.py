@@ -22,6 +22,7 @@ from engine.simulate import Result, simulate
 
 SCHEMA = "tradsys.compare/1"
 PROFILE, GRID, CONTROL = "profile", "grid", "control"
+NO_FUNDING = "funding is not charged here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,17 @@ class Comparison:
             "rules": rules,
             "rows": [row.as_dict() for row in self.rows],
         }
+
+
+def owes_funding(comparison: Comparison) -> bool:
+    """Return whether these trades pay funding where they are made: on a perpetual, and wherever one can be short."""
+    signals = [row.signals for row in comparison.rows if row.signals is not None]
+    return is_perpetual(comparison.bars) or any(bool((one.side < 0).any()) for one in signals)
+
+
+def is_perpetual(bars: Bars) -> bool:
+    """Return whether a market's name says that it is a perpetual: ours (BTCUSDT.P) or ccxt's (BTC/USDT:USDT)."""
+    return bars.symbol.endswith(".P") or ":" in bars.symbol
 
 
 def compare_strategies(

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from engine.errors import UsageError
 
+LONGEST_HOLD = 2**31 - 1  # bars: what a kernel adds to a row without running over
+
 
 class FillRules(NamedTuple):
     """How prices inside a bar fill orders; the defaults are this project's market contract.
@@ -111,7 +113,7 @@ class Rules:
         for name, good, allowed in (
             ("k_up", self.k_up > 0, "above 0"),
             ("k_down", self.k_down > 0, "above 0"),
-            ("hold", self.hold >= 1, "at least 1 bar"),
+            ("hold", 1 <= self.hold <= LONGEST_HOLD, f"at least 1 bar and at most {LONGEST_HOLD}"),
             ("fee", 0 <= self.fee < 0.1, "in [0, 0.1)"),
             ("maker_fee", -0.01 < self.maker_fee < 0.1, "in (-0.01, 0.1)"),
             ("slippage", 0 <= self.slippage < 0.1, "in [0, 0.1)"),

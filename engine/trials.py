@@ -22,20 +22,24 @@ from numpy.typing import NDArray
 from engine.bars import Bars, Floats
 from engine.errors import DataError
 from engine.jsons import dumps
+from engine.refusals import ledger_refusal, unwritable_ledger
 
 OK, NAN, PRUNED, FAILED = "ok", "nan", "pruned", "failed"
 WAIT_S = 30.0
-COLUMNS = ("kind", "name", "config", "config_hash", "data", "zone", "status", "metric", "seed", "at", "days", "returns")
+ADDED = "costs"  # ledgers of the first days have no such column
+COLUMNS = (
+    *("kind", "name", "config", "config_hash", "data", "zone", "status", "metric", "seed", "at", "days", "returns"),
+    ADDED,
+)
 
 APPLICATION_ID = 0x54524C47  # "TRLG", in the file's header
-NO_WRITING = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_PERM", "SQLITE_AUTH")
 
 TABLES = """
 create table if not exists trials (
     id integer primary key autoincrement, kind text not null, name text not null, config text not null,
     config_hash text not null, data text not null, zone text not null, status text not null, metric real,
     seed integer, at text not null, days blob not null, returns blob not null,
-    before text not null, hash text not null);
+    before text not null, hash text not null, costs text not null default '');
 create index if not exists trials_by_data on trials (data, zone);
 create table if not exists looks (
     id integer primary key autoincrement, bundle text not null, reason text not null, at text not null,
@@ -80,6 +84,8 @@ class Trial:
         Seed of its dice.
     at : str
         When, in UTC; given by the caller because the engine reads no clock.
+    costs : str
+        At which costs and exposure the returns were earned; empty where there are none, or nobody wrote it down.
     """
 
     kind: str
@@ -93,6 +99,7 @@ class Trial:
     returns: Floats = field(default_factory=lambda: np.empty(0))
     seed: int | None = None
     at: str = ""
+    costs: str = ""
 
     @property
     def config_hash(self) -> str:
@@ -119,7 +126,7 @@ class TrialLedger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DataError(_unwritable(self.path, error.strerror or str(error))) from None
+            raise DataError(unwritable_ledger(self.path, error.strerror or str(error))) from None
         with self._open() as db:
             if _is_foreign(db):
                 raise DataError(f"{self.path} is not a trial ledger but another database; name another file")
@@ -127,6 +134,7 @@ class TrialLedger:
                 db.execute(f"pragma application_id = {APPLICATION_ID}")
             db.execute("pragma journal_mode=wal")
             db.executescript(TABLES)
+            _complete(db)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -134,7 +142,7 @@ class TrialLedger:
             with closing(sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)) as db:
                 yield db
         except sqlite3.DatabaseError as error:
-            raise DataError(_refusal(self.path, error)) from None
+            raise DataError(ledger_refusal(self.path, error)) from None
 
     def append(self, *trials: Trial) -> None:
         """Add trials in one transaction; all of them or none."""
@@ -168,6 +176,20 @@ class TrialLedger:
         """Return how often the sealed zone of a bundle was looked at."""
         with self._open() as db:
             return int(db.execute("select count(*) from looks where bundle = ?", (bundle,)).fetchone()[0])
+
+    def looks_since(self, seals: str, time: str) -> int:
+        """Return how many looks, at seals that begin with some words, were had at or after a time.
+
+        Parameters
+        ----------
+        seals : str
+            How the names of the sealed zones begin: those of one market.
+        time : str
+            In ISO text, UTC. What was looked at before that time could not show what came after it.
+        """
+        with self._open() as db:
+            asked = "select count(*) from looks where substr(bundle, 1, length(?1)) = ?1 and at >= ?2"
+            return int(db.execute(asked, (seals, time)).fetchone()[0])
 
     def trials(self, data: str | None = None, zone: str | None = None) -> list[Trial]:
         """Return the trials of a market and zone in the order they were made."""
@@ -212,28 +234,26 @@ class TrialLedger:
 def _is_foreign(db: sqlite3.Connection) -> bool:
     """Return whether a database belongs to another program; an empty file belongs to nobody."""
     marked = db.execute("pragma application_id").fetchone()[0]
-    columns = {row[1] for row in db.execute("pragma table_info(trials)")}
-    return marked not in (0, APPLICATION_ID) or (bool(_tables(db)) and not columns >= {*COLUMNS, "before", "hash"})
+    least = {*COLUMNS, "before", "hash"} - {ADDED}
+    return marked not in (0, APPLICATION_ID) or (bool(_tables(db)) and not _columns(db) >= least)
+
+
+def _complete(db: sqlite3.Connection) -> None:
+    """Give a ledger of the first days the column it lacks; its rows and their hashes stay as they are."""
+    if ADDED in _columns(db):
+        return
+    db.execute("begin immediate")
+    if ADDED not in _columns(db):  # another process may have been quicker
+        db.execute(f"alter table trials add column {ADDED} text not null default ''")
+    db.execute("commit")
+
+
+def _columns(db: sqlite3.Connection) -> set[str]:
+    return {row[1] for row in db.execute("pragma table_info(trials)")}
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:
     return {name for (name,) in db.execute("select name from sqlite_master where type = 'table'")}
-
-
-def _refusal(path: Path, error: sqlite3.DatabaseError) -> str:
-    """Say what is wrong with a ledger that SQLite refuses, and what to do."""
-    code = getattr(error, "sqlite_errorname", "")
-    if code.startswith(NO_WRITING):
-        return _unwritable(path, str(error))
-    if code.startswith("SQLITE_NOTADB"):
-        return f"{path} is not a trial ledger ({error}); move it away or name another"
-    if code.startswith("SQLITE_BUSY"):
-        return f"the trial ledger {path} is kept busy by another process; try again when it is done"
-    return f"the trial ledger {path} cannot be read ({error}): restore it from a backup or move it away"
-
-
-def _unwritable(path: Path, why: str) -> str:
-    return f"the trial ledger {path} cannot be written ({why}): see to its permissions or name another with --ledger"
 
 
 def _canonical(config: Mapping[str, Any]) -> str:
@@ -247,7 +267,7 @@ def _row(trial: Trial) -> tuple[Any, ...]:
     config = _canonical(trial.config)
     return (
         *(trial.kind, trial.name, config, trial.config_hash, trial.data, trial.zone, trial.status, metric),
-        *(trial.seed, trial.at, days, returns),
+        *(trial.seed, trial.at, days, returns, trial.costs),
     )
 
 
@@ -266,7 +286,8 @@ def _head(db: sqlite3.Connection, table: str) -> str:
 
 
 def _link(before: str, row: tuple[Any, ...]) -> str:
+    """Return the hash of a row and all before it; a trial without costs is hashed as when there was no such column."""
     digest = hashlib.sha256(before.encode())
-    for value in row:
+    for value in row if row[-1] != "" else row[:-1]:
         digest.update(b"\x1f" + (value if isinstance(value, bytes) else repr(value).encode()))
     return digest.hexdigest()

@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
 
 from engine.errors import ModelMismatch, UsageError
@@ -71,6 +72,8 @@ def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
     """Return the manifest of a bundle folder and the sha256 of its bytes, which names the bundle's exact content."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UsageError(f"bundle {folder} cannot be read: see to the folder's permissions")
     if not (folder / MANIFEST).exists():
         raise UsageError(f"{folder} is no bundle: it has no {MANIFEST}; name a bundle's folder")
     raw = _read(folder / MANIFEST, LARGEST_MANIFEST)
@@ -107,7 +110,7 @@ def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
 def check_others(folder: Path, manifest: Manifest, read: Collection[str]) -> None:
     """Refuse a bundle if a file that is not read now was changed; it is hashed piece by piece."""
     for name in sorted(set(manifest.files) - set(read)):
-        with (folder / name).open("rb") as stream:
+        with _readable(folder / name) as stream:
             _same(manifest, name, hashlib.file_digest(stream, "sha256").hexdigest())
 
 
@@ -122,7 +125,16 @@ def _largest(name: str) -> int:
 
 def _read(path: Path, largest: int) -> bytes:
     _regular(path, largest)
-    return path.read_bytes()
+    with _readable(path) as stream:
+        return stream.read()
+
+
+def _readable(path: Path) -> BufferedReader:
+    """Open a file, or say that it may not be read."""
+    try:
+        return path.open("rb")
+    except PermissionError:
+        raise ModelMismatch(f"{path.parent.name}/{path.name} cannot be read; see to its permissions") from None
 
 
 def _regular(path: Path, largest: int) -> None:

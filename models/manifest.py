@@ -249,13 +249,10 @@ def _refuse_constant(text: str) -> float:
 def _claims(manifest: Manifest) -> list[tuple[str, Callable[[], bool], str]]:
     levels, thresholds, roles = manifest.confidence["levels"], manifest.thresholds, manifest.regime["roles"]
     names, sides, timeframe = manifest.feature_names, manifest.market.sides, manifest.market.timeframe
+    plain = re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,99}", manifest.name) is not None
     bars = (manifest.memory, manifest.clear_bars, manifest.window, 1)
     return [
-        (
-            "name",
-            lambda: bool(re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,99}", manifest.name)),
-            "lower-case letters, digits, . -",
-        ),
+        ("name", lambda: plain, "lower-case letters, digits, . -"),
         ("market.timeframe", lambda: _reads(parse_timeframe, timeframe), "such as 15m, 1h, 1d"),
         ("market.sides", lambda: sides in (("long",), ("long", "short")), "['long'] or ['long', 'short']"),
         ("features", lambda: 0 < len(names) == len(set(names)), "named once each"),
@@ -266,6 +263,7 @@ def _claims(manifest: Manifest) -> list[tuple[str, Callable[[], bool], str]]:
             f"{LEVELS} rising numbers",
         ),
         ("thresholds", lambda: all(0.0 <= float(value) <= 1.0 for value in thresholds.values()), "in [0, 1]"),
+        ("trials", lambda: 0 <= manifest.trials <= 10**9, "in 0..1,000,000,000"),
         ("regime.roles", lambda: len(roles) >= 2, "at least 2 names by rising volatility"),
         ("fences", lambda: set(manifest.fences) == set(_SHAPE["fences"]), f"those of {', '.join(_SHAPE['fences'])}"),
         ("files", lambda: all(isinstance(digest, str) for digest in manifest.files.values()), "sha256 by name"),

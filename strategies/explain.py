@@ -8,13 +8,14 @@ import numpy as np
 
 from engine.barriers import REASONS, STOP, TARGET, TIME, label_barriers
 from engine.bars import Bars, format_time
-from engine.errors import UsageError
+from engine.errors import ModelMismatch, UsageError
 from engine.features import FEATURES
 from engine.inference.bootstrap import mean_interval
 from engine.inference.interval import Draws, Interval
 from engine.rules import Rules
 from engine.signals import FIRST_VETO, Evidence, Signals
 from models.bundle import Bundle
+from models.manifest import parse_time
 from strategies.base import ThresholdStrategy
 
 TOP = 6  # of the auditor's contributions
@@ -199,8 +200,8 @@ def row_of_time(bars: Bars, time: str) -> int:
         If the time is not understood or lies outside the bars.
     """
     try:
-        wanted = np.datetime64(time.rstrip("Z"), "ns")
-    except ValueError:
+        wanted = parse_time(time)
+    except ModelMismatch:
         raise UsageError(f"--at {time!r} is not a time; write it in UTC as 2018-02-05 or 2024-01-31T08:00") from None
     row = int(np.searchsorted(bars.open_time, wanted, side="right")) - 1
     if row < 0 or wanted >= bars.close_time[-1]:

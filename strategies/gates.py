@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from hashlib import sha256
+from typing import Any, Protocol
 
 import numpy as np
 
+from engine.jsons import dumps
 from engine.signals import Evidence, Verdicts
+from models.bundle import AUDITOR, REGIME
+from models.manifest import Manifest
+from models.volatility import FILE
+from models.watch import watches_of
 
 
 class Gate(Protocol):
@@ -81,3 +87,18 @@ class WatchGate:
         if evidence.watch is None:
             return np.zeros(len(evidence), np.bool_)
         return np.asarray(evidence.watch[:, self.column] <= self.most)  # NaN is no
+
+
+def gate_hashes(manifest: Manifest) -> dict[str, str]:
+    """Return what each gate of a bundle is made of, as a hash: what it learned, and where it says no.
+
+    A draft and its release have the same ones.
+    """
+    files, cuts = manifest.files, manifest.thresholds
+    made: dict[str, list[Any]] = {
+        "regime": [files[REGIME], cuts["max_turbulent"]],
+        "auditor": [files[AUDITOR], cuts["auditor"]],
+    }
+    for watch in watches_of(manifest):
+        made[watch.gate] = [watch.bars, watch.most, watch.column or files.get(FILE)]
+    return {gate: sha256(dumps(parts).encode()).hexdigest()[:16] for gate, parts in made.items()}

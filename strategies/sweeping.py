@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bars import Bars, Floats
-from engine.compare import terms_of
+from engine.compare import NO_FUNDING, is_perpetual, terms_of
 from engine.errors import UsageError, unknown
 from engine.signals import Evidence
 from engine.sweep import Grid, SweepResult, parse_axis, sweep
@@ -23,7 +23,7 @@ from engine.workers import Workers
 from models.bundle import Bundle, load_bundle
 from models.cache import cache_in
 from strategies.base import MODES, ThresholdStrategy
-from strategies.ledgered import TRAIN, other_trials, sound_ledger
+from strategies.ledgered import append_fresh, configuration, costs_of, other_trials, sound_ledger, untold
 from strategies.workbench import Stretch, about, find_market, find_stretch, is_sealed
 
 SWEEP = "sweep"
@@ -113,6 +113,7 @@ def sweep_bundle(
     markets = [find_market(bundle, name, data) for name in names]
     for bars in markets:
         bundle.check_market(bars)
+    _once_each([market_key(bars) for bars in markets])
     stretches = [find_stretch(bundle, bars, asked.zone) for bars in markets]
     tasks = list(zip(markets, stretches, strict=True))
     if workers is None or len(names) == 1:
@@ -134,6 +135,12 @@ def market_names(bars: str | None) -> list[str | None]:
     if bars is None or Path(bars).exists():
         return [bars]
     return [name.strip() for name in bars.split(",")]
+
+
+def _once_each(markets: list[str]) -> None:
+    """Refuse to sweep a market twice in one go: it would stand for two where one rule is asked of several."""
+    if twice := next((market for market in markets if markets.count(market) > 1), None):
+        raise UsageError(f"--bars names {twice} twice; name each market once")
 
 
 class Scored(NamedTuple):
@@ -218,15 +225,11 @@ def record(
         return Tried(others=bundle["trials"])
     book, market = sound_ledger(ledger), market_key(found.bars)
     own, tried = list(trials_of_combos(found, kept, where, at)), book.trials(market)
-    known = {(trial.config_hash, trial.zone) for trial in tried}
-    fresh = [trial for trial in own if (trial.config_hash, trial.zone) not in known]
-    if fresh:
-        book.append(*fresh)
+    append_fresh(book, own, tried)
     columns, others = other_trials(own, tried)
     mine = {trial.config_hash for trial in own}
     swept = {t.config_hash for t in tried if t.kind == SWEEP and not len(t.days)} - mine
-    trained = sum(t.kind == TRAIN and t.config.get("bundle") == bundle["name"] for t in tried)
-    return Tried(columns, others + max(0, bundle["trials"] - trained), min(len(swept), others))
+    return Tried(columns, others + untold(bundle, tried), min(len(swept), others))
 
 
 def trials_of_combos(
@@ -245,11 +248,7 @@ def trials_of_combos(
         yield Trial(
             kind=SWEEP,
             name=f"{combo.threshold:g}{gates} +{combo.k_up:g}/-{combo.k_down:g} ATR {combo.hold} bars",
-            config={
-                "predictor": bundle["predictor_hash"],
-                "terms": {**terms, "threshold": combo.threshold},
-                "barriers": barriers,
-            },
+            config=configuration(bundle, {**terms, "threshold": combo.threshold}, barriers),
             data=market,
             zone=zone,
             status=OK if np.isfinite(figure) else NAN,
@@ -257,6 +256,7 @@ def trials_of_combos(
             at=at,
             days=days,
             returns=returns,
+            costs=costs_of(found.rules),
         )
 
 
@@ -264,6 +264,8 @@ def notes_of(bundle: Bundle, found: SweepResult, zone: str, ledger: Path | None)
     """Say what else a reader must know before believing a figure."""
     if zone in ("test", "all"):
         yield "Chosen on the test zone: it can no longer judge what is chosen here. Choose on validation or oos."
+    if is_perpetual(found.bars) or "short" in bundle.manifest.market.sides:
+        yield f"{NO_FUNDING[0].upper()}{NO_FUNDING[1:]}: a perpetual's holder pays or receives it."
     own = bundle.rules()
     yield (
         f"The predictor learned +{own.k_up:g}/-{own.k_down:g} ATR within {own.hold} bars: at other barriers its"

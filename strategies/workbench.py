@@ -15,11 +15,14 @@ from engine.controls import wishing
 from engine.errors import DataError, UsageError, unknown
 from engine.signals import Evidence, Signals, Strategy, Verdicts
 from engine.zones import ZONES
+from strategies.gates import gate_hashes
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
 
 CHOICES = (*ZONES, "oos", "all")
+SEALED_FROM = " test from "
+LEAST_BARS = 3  # a wish, its fill, and a close after it
 
 
 def named_terms(
@@ -74,13 +77,21 @@ def find_stretch(bundle: Bundle, bars: Bars, zone: str) -> Stretch:
         rows = slice(int(known[0]), int(known[-1]) + 1)
         return Stretch(zone, rows, np.zeros(len(bars), np.bool_), evidence)
     rows = slice(0, len(bars)) if zone == "all" else bundle.manifest.zones.rows(bars, zone)
-    if len(bars[rows]) < 3:
-        first, last = format_time(bars.open_time[0]), format_time(bars.open_time[-1])
-        raise DataError(
-            f"{bars.symbol} from {first} to {last} holds no bars of zone {zone}, which begins"
-            f" {format_time(getattr(bundle.manifest.zones, zone)[0])}; bring later bars or choose another --zone"
-        )
+    if len(bars[rows]) < LEAST_BARS:
+        raise DataError(_too_short(bundle, bars, zone, len(bars[rows])))
     return Stretch(zone, rows, bundle.in_sample(bars), None)
+
+
+def _too_short(bundle: Bundle, bars: Bars, zone: str, there: int) -> str:
+    """Say why a stretch holds too few bars, and what to do."""
+    if zone not in ZONES or there:
+        held = f"zone {zone} holds {there} of {len(bars)} bars of {bars.symbol}"
+        return f"{held}, at least {LEAST_BARS} are needed to trade; bring more bars"
+    first, last = format_time(bars.open_time[0]), format_time(bars.open_time[-1])
+    return (
+        f"{bars.symbol} from {first} to {last} holds no bars of zone {zone}, which begins"
+        f" {format_time(getattr(bundle.manifest.zones, zone)[0])}; bring later bars or choose another --zone"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +254,9 @@ def is_sealed(bundle: Bundle, zone: str) -> bool:
 
 
 def seal_key(bundle: Bundle) -> str:
-    """Return what looks are counted by: a market's sealed bars, the same for every retraining on them."""
+    """Return what looks are written down by: a market's sealed bars, and where they begin."""
     market = bundle.manifest.market
-    return f"{market.symbol} {market.timeframe} test from {format_time(bundle.manifest.zones.test[0])}"
+    return f"{market.symbol} {market.timeframe}{SEALED_FROM}{format_time(bundle.manifest.zones.test[0])}"
 
 
 def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:
@@ -257,6 +268,7 @@ def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:
             "hash": bundle.hash,
             "predictor_hash": bundle.predictor_hash,
             "seal": seal_key(bundle),
+            "gates": gate_hashes(bundle.manifest),
             "predictor": bundle.manifest.predictor["kind"],
             "fence": format_time(bundle.manifest.fence),
             "released": bundle.manifest.released,

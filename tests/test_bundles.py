@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,6 +251,25 @@ def test_a_missing_file_is_named(copy, name):
         load_bundle(copy)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "regime.json", "oos.parquet"])
+def test_a_file_nobody_may_read_is_named(copy, monkeypatch, name):
+    def refuse(path, *args, **more):
+        if path.name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **more)
+
+    opened = Path.open  # root, as containers run tests, may read everything: the refusal is the system's
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ModelMismatch, match=f"toy/{name} cannot be read; see to its permissions"):
+        load_bundle(copy)
+
+
+def test_a_folder_nobody_may_read_is_named(copy, monkeypatch):
+    monkeypatch.setattr("os.access", lambda place, mode: Path(place) != copy)
+    with pytest.raises(UsageError, match="cannot be read: see to the folder's permissions"):
+        load_bundle(copy)
+
+
 def test_a_file_the_manifest_does_not_list_is_refused_unless_hidden(copy):
     (copy / ".DS_Store").touch()
     load_bundle(copy)
@@ -306,6 +326,8 @@ def test_a_feature_computed_differently_is_refused_with_both_values_and_the_reme
         (lambda page: page["market"].pop("sides"), r"market\.sides is missing"),
         (lambda page: page.update(window="16"), "window must be a whole number"),
         (lambda page: page.update(trials=True), "trials must be a whole number"),
+        (lambda page: page.update(trials=-1), "trials must be in 0..1,000,000,000"),
+        (lambda page: page.update(trials=10**23), "trials must be in 0..1,000,000,000"),
         (lambda page: page.update(released=1), "released must be true or false"),
         (lambda page: page.update(colour="red"), "unknown key 'colour'"),
         (lambda page: page["seeds"].append(None), r"seeds\[1\] must be a whole number"),

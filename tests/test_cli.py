@@ -88,7 +88,13 @@ def test_cards_are_printed_on_demand(run, bundle, csv):
         (("explain", "BUNDLE", "--bars", "CSV"), "ask for one thing: --at TIME, --trade N or --vetoes"),
         (("explain", "BUNDLE", "--bars", "CSV", "--trade", "1", "--vetoes"), "ask for one thing"),
         (("explain", "BUNDLE", "--bars", "CSV", "--at", "1999-01-01"), "lies outside these bars"),
+        (("explain", "BUNDLE", "--bars", "CSV", "--at", "NaT"), "--at 'NaT' is not a time"),
+        (("explain", "BUNDLE", "--bars", "CSV", "--at", "2020-03-01T00:00+05:00"), "write it in UTC"),
+        (("explain", "BUNDLE", "--bars", "CSV", "--at", "9999-01-01"), "lies outside these bars"),
         (("explain", "BUNDLE", "--bars", "CSV", "--trade", "100000"), "--trade must be in 1.."),
+        (("sweep", "BUNDLE", "--bars", "CSV", "--hold", "1e300"), "hold must be whole, at least 1 bar and at most"),
+        (("sweep", "BUNDLE", "--bars", "CSV,CSV", "--zone", "all"), "--bars names RANDOM 1h twice"),
+        (("data", "import-series", "CSV", "--name", "", "--lag", "1h"), "'' is no name for a series"),
         (("explain", "BUNDLE", "--bars", "CSV", "--vetoes", "--zone", "tset"), "did you mean 'test'"),
         (("explain", "BUNDLE", "--bars", "CSV", "--vetoes", "--profile", "snipe"), "sniper"),
         (("data", "check", "nowhere.csv"), "nowhere.csv"),
@@ -185,6 +191,32 @@ def test_too_little_history_is_said_in_one_line(run, bundle, csv, tmp_path):
     (tmp_path / "SHORT-1h.csv").write_text("\n".join([head, *rows[-40:]]) + "\n")
     code, out, _ = run("compare", bundle, "--bars", tmp_path / "SHORT-1h.csv", "--zone", "all")
     assert (code, out.count("no decision was possible")) == (0, 1)
+
+
+def test_two_who_write_the_same_file_at_once_each_write_a_whole_one(tmp_path):
+    from engine.report.paths import written_whole
+
+    with written_whole(tmp_path / "x.html") as first:
+        first.write_text("first")
+        with written_whole(tmp_path / "x.html") as second:
+            second.write_text("sec")
+        assert (tmp_path / "x.html").read_text() == "sec"
+    assert (tmp_path / "x.html").read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("zone", ["all", "development"])
+def test_two_bars_are_too_few_whatever_the_zone(run, bundle, csv, tmp_path, zone):
+    short = tmp_path / "RANDOM-1h.csv"
+    short.write_text("\n".join(csv.read_text().splitlines()[:3]) + "\n")
+    code, out, err = run("compare", bundle, "--bars", short, "--zone", zone)
+    assert (code, out) == (2, "")
+    assert f"zone {zone} holds 2 of 2 bars of RANDOM, at least 3 are needed" in err
+
+
+def test_costs_that_are_allowed_stay_allowed_when_the_stress_multiplies_them(run, bundle, csv):
+    code, _, err = run("compare", bundle, "--bars", csv, "--fee", "0.06", "--maker-fee", "-0.006", "--exposure", "0.5")
+    assert (code, "must be" in err) == (0, False)
 
 
 def test_a_threshold_no_probability_reaches_is_said(run, bundle, csv):

@@ -132,6 +132,107 @@ def test_what_is_too_good_to_be_true_is_an_alarm(judged, comparison):
     assert alarms_of(golden, None) == ("Sharpe 4.0 > 2.5 over 400 trades", "win rate 80% > 65% at equal barriers")
 
 
+def test_chance_alone_is_no_alarm(comparison):
+    from types import SimpleNamespace
+
+    from engine.inference.forecast import LogLoss
+    from engine.inference.interval import Interval
+
+    def told(auc_low, skill_low):
+        loss = LogLoss(0.65, 0.5, 0.69, 0.06, skill_low, 0.1, n=200)
+        return alarms_of(comparison.rows[2], SimpleNamespace(auc=Interval(0.62, auc_low, 0.7), loss=loss))
+
+    assert told(0.49, -0.01) == ()  # 200 bars of overlapping labels are a dozen: noise looks like that
+    assert told(0.51, 0.01) == ("AUC 0.620 > 0.58", "log-loss skill 6.0% > 2%")
+
+
+def test_a_gate_trained_again_is_another_try_and_counted(bundle, tmp_path):
+    from dataclasses import replace
+
+    from models.bundle import load_bundle
+    from models.folder import write_bundle
+
+    opened = load_bundle(bundle)
+    files = {name: (opened.folder / name).read_bytes() for name in opened.manifest.files}
+    stricter = replace(opened.manifest, thresholds={**opened.manifest.thresholds, "auditor": 0.9})
+    book, other = tmp_path / "t.db", write_bundle(tmp_path / "stricter", stricter, files)
+    first = judge_ledgered(compare_bundle(bundle, BARS, "test"), book, "now")
+    again = judge_ledgered(compare_bundle(other, BARS, "test"), book, "now")
+    audited = sum(bool(row.terms.get("auditor")) for row in first.comparison.rows)
+    assert again.trials.count == first.trials.count + audited
+    assert judge_ledgered(compare_bundle(bundle, BARS, "test"), book, "now").trials.count == again.trials.count
+
+
+def test_a_training_repeated_hides_none_of_what_was_tried_before_it(bundle, comparison, tmp_path):
+    from dataclasses import replace
+
+    from models.bundle import load_bundle
+    from strategies.ledgered import record_training
+
+    opened = load_bundle(bundle)
+    told = {**opened.manifest.predictor, "candidates": [{"kind": k, "loss": 0.69} for k in ("logistic", "trees")]}
+    trained = replace(opened, manifest=replace(opened.manifest, predictor=told, trials=10))
+    asked = replace(comparison, about={**comparison.about, "bundle": {**comparison.about["bundle"], "trials": 10}})
+    for _ in range(3):
+        record_training(tmp_path / "t.db", trained, "now")
+        assert judge_ledgered(asked, tmp_path / "t.db", "now").trials.count == 8 + 10
+
+
+def test_a_look_counts_for_every_draft_whose_sealed_bars_it_showed(bundle, tmp_path):
+    from dataclasses import replace
+
+    from models.bundle import load_bundle
+    from strategies.ledgered import record_look
+
+    opened, book = load_bundle(bundle), tmp_path / "t.db"
+    zones = opened.manifest.zones
+    later = replace(zones, test=(zones.test[0] + np.timedelta64(1, "h"), zones.test[1]))  # a window one bar longer
+    drafts = [
+        replace(opened, manifest=replace(opened.manifest, released=False, zones=each), _remembered={})
+        for each in (zones, later)
+    ]
+    for draft in drafts:
+        record_look(book, draft, "test", "why", "2026-01-01T00:00:00Z")
+    record_look(book, drafts[0], "test", "why", "2019-01-01T00:00:00Z")  # before there was a bar of it to be seen
+    for draft in drafts:
+        found = compare_bundle(draft, BARS, "test", unseal="why")
+        assert judge_ledgered(found, book, "now").looks == 2
+
+
+def test_a_rebate_is_not_doubled_where_terms_get_harder():
+    from engine.card.stress import with_costs
+    from engine.rules import Rules
+
+    rules = Rules(fee=0.0004, maker_fee=-0.0002)
+    assert [with_costs(rules, multiple).maker_fee for multiple in (0.0, 1.0, 3.0)] == [0.0, -0.0002, -0.0002]
+
+
+def test_a_perpetual_is_told_that_its_funding_is_not_charged(comparison):
+    from dataclasses import replace
+
+    from engine.compare import NO_FUNDING
+    from engine.report.terminal import believed
+
+    assert not any(NO_FUNDING in line for line in believed(judge(comparison)))
+    perpetual = replace(comparison, bars=replace(comparison.bars, symbol="RANDOM.P"))
+    assert any(NO_FUNDING in line for line in believed(judge(perpetual)))
+
+
+def test_what_was_earned_at_other_costs_is_counted_but_not_judged_by(bundle, tmp_path):
+    free = {"fee": 0.0, "maker_fee": 0.0, "slippage": 0.0}
+
+    def judged_after(costs):
+        book = tmp_path / f"{len(costs)}.db"
+        judge_ledgered(compare_bundle(bundle, BARS, "test", mode="probability", costs=costs), book, "now")
+        return judge_ledgered(compare_bundle(bundle, BARS, "test"), book, "now")
+
+    alone = judge_ledgered(compare_bundle(bundle, BARS, "test"), tmp_path / "alone.db", "now")
+    dear, cheap = judged_after({}), judged_after(free)
+    assert dear.trials.count == cheap.trials.count == alone.trials.count + 8
+    assert (cheap.beats_cash, cheap.trials.variance) == (alone.beats_cash, alone.trials.variance)
+    assert dear.beats_cash != alone.beats_cash  # at equal costs the others are part of what is judged
+
+
 def test_trials_in_the_ledger_deflate_the_sharpe_ratio(comparison):
     few, many = (judge(comparison, History(others=n)) for n in (0, 500))
     for a, b in zip(few.profiles, many.profiles, strict=True):

@@ -48,6 +48,16 @@ def test_the_same_configuration_counts_once_and_a_failed_one_counts_too(ledger):
     assert ledger.count("d1") == 2
 
 
+def test_a_ledger_of_the_first_days_goes_on_with_every_row_as_it_was(ledger):
+    ledger.append(trial(1), trial(2))
+    with sqlite3.connect(ledger.path) as db:
+        db.execute("alter table trials drop column costs")
+    again = TrialLedger(ledger.path)
+    assert (again.broken(), [one.costs for one in again.trials()]) == (None, ["", ""])
+    again.append(trial(2, costs="fee 0.001"))
+    assert (again.broken(), again.count("d1"), again.trials()[-1].costs) == (None, 2, "fee 0.001")
+
+
 @pytest.mark.parametrize("statement", ["delete from trials", "update trials set name = 'x'", "delete from looks"])
 def test_nothing_is_updated_or_deleted(ledger, statement):
     ledger.append(trial(1))

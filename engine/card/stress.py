@@ -14,6 +14,7 @@ from engine.simulate import simulate
 
 COST_MULTIPLES = (0.0, 1.0, 2.0, 3.0)
 HARDER_SLIPPAGE = 0.0005  # five basis points more on every taker fill
+HIGHEST_COST = 0.0999  # just below what `Rules` refuses
 SHIFTS = (1, 2, 3, 5)  # parts of a holding period by which the start is moved
 
 
@@ -34,16 +35,24 @@ class Stress:
 
 
 def with_costs(rules: Rules, multiple: float) -> Rules:
-    """Return rules whose every cost is multiplied; exposure is lowered where it could no longer be paid.
+    """Return rules whose every cost is multiplied, up to what rules take.
+
+    Exposure is lowered where it could no longer be paid. A rebate is no cost: it grows with no multiple above 1.
 
     Examples
     --------
     >>> with_costs(Rules(), 2.0).fee
     0.002
     """
-    fee, slippage = rules.fee * multiple, rules.slippage * multiple
+    maker_fee = rules.maker_fee * (multiple if rules.maker_fee > 0.0 else min(multiple, 1.0))
+    return _charged(rules, rules.fee * multiple, maker_fee, rules.slippage * multiple)
+
+
+def _charged(rules: Rules, fee: float, maker_fee: float, slippage: float) -> Rules:
+    """Return rules at other costs, none beyond what rules take, and at an exposure that can pay them."""
+    fee, maker_fee, slippage = (min(cost, HIGHEST_COST) for cost in (fee, maker_fee, slippage))
     exposure = min(rules.exposure, 0.999 / (1.0 + fee + slippage))
-    return replace(rules, fee=fee, maker_fee=rules.maker_fee * multiple, slippage=slippage, exposure=exposure)
+    return replace(rules, fee=fee, maker_fee=maker_fee, slippage=slippage, exposure=exposure)
 
 
 def delayed(signals: Signals, bars: int = 1) -> Signals:
@@ -68,11 +77,7 @@ def stresses(bars: Bars, signals: Signals, rules: Rules) -> list[Stress]:
     """
     wider = replace(rules, k_up=rules.k_up * 1.2, k_down=rules.k_down * 1.2)
     tighter = replace(rules, k_up=rules.k_up * 0.8, k_down=rules.k_down * 0.8)
-    dearer = replace(
-        rules,
-        slippage=rules.slippage + HARDER_SLIPPAGE,
-        exposure=min(rules.exposure, 0.999 / (1 + rules.fee + rules.slippage + HARDER_SLIPPAGE)),
-    )
+    dearer = _charged(rules, rules.fee, rules.maker_fee, rules.slippage + HARDER_SLIPPAGE)
     rows = [
         Stress("costs x2", _run(bars, signals, with_costs(rules, 2.0))),
         Stress("slippage +5 bp", _run(bars, signals, dearer)),

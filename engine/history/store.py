@@ -105,8 +105,9 @@ class Store:
         """
         if len(external) == 0:
             raise DataError(f"{source} has no rows to keep")
-        if plain_name(external.name) != external.name or external.name.lower() in EMBEDDED:
-            raise UsageError(f"{external.name!r} is no name for a series; use letters, digits and . = ^ + - _")
+        name = external.name
+        if not name or plain_name(name) != name or name.lower() in EMBEDDED:
+            raise UsageError(f"{name!r} is no name for a series; use letters, digits and . = ^ + - _")
         rows = Rows(external.known_at.view(np.int64), external.columns)
         return self._keep(describe_values(external, source), rows, replace)
 

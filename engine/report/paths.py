@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from engine.errors import UsageError
 
@@ -48,7 +49,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     UsageError
         If it cannot be written.
     """
-    unfinished = path.with_name(path.name + ".part")
+    unfinished = path.with_name(f"{path.name}.{token_hex(4)}.part")  # another may be writing the same file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield unfinished

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.compare import CONTROL, GRID, PROFILE, Comparison, Row
+from engine.compare import CONTROL, GRID, NO_FUNDING, PROFILE, Comparison, Row, owes_funding
 from engine.inference.winrate import FEW_TRADES
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ def believed(judged: Judged) -> list[str]:
         lines.append(f"ranked by the lower bound of the difference to holding: {', '.join(judged.ranking)}")
     if judged.fresh:
         lines.append("the trial ledger begins here: what was tried on this market before is not counted")
+    if owes_funding(judged.comparison):
+        lines.append(f"{NO_FUNDING}: a perpetual's holder pays or receives it, every 8 hours on most exchanges")
     if any(row.in_sample > 0 for row in rows):
         lines.append("* IN-SAMPLE: parts of this bundle were fitted on these bars; the figures prove nothing.")
     ambiguous = [row.score.ambiguous_share for row in rows if row.kind == PROFILE and row.score.ambiguous_share]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 from engine.errors import UsageError
-from engine.rules import Rules
+from engine.rules import LONGEST_HOLD, Rules
 
 DIGITS = 10  # 0.5:0.99:50 means 0.57, not 0.5700000000000001
 MOST_VALUES = 10_000
@@ -17,7 +17,10 @@ ALLOWED: dict[str, tuple[str, Callable[[float], bool]]] = {
     "threshold": ("in [0, 1]", lambda value: 0.0 <= value <= 1.0),
     "k_up": ("above 0 ATR", lambda value: value > 0.0),
     "k_down": ("above 0 ATR", lambda value: value > 0.0),
-    "hold": ("whole and at least 1 bar", lambda value: value >= 1 and float(value).is_integer()),
+    "hold": (
+        f"whole, at least 1 bar and at most {LONGEST_HOLD}",
+        lambda value: 1 <= value <= LONGEST_HOLD and float(value).is_integer(),
+    ),
 }
 
 
