@@ -15,6 +15,7 @@ from engine.bars import Bars, parse_timeframe
 from engine.errors import ModelMismatch, UsageError
 from engine.jsons import dumps
 from engine.zones import ZONES, Zones
+from models.shape import misfit
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -48,7 +49,6 @@ _SHAPE: dict[str, Any] = {
     "files": {},
 }
 _TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?Z?"
-_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class Manifest:
         if isinstance(page.get("market"), dict):
             page["market"].setdefault("pool", [])  # written where several markets taught it
         strange = sorted(set(page) - set(_SHAPE))
-        fault = f"unknown key {strange[0]!r}" if strange else _misfit(page, _SHAPE, "")
+        fault = f"unknown key {strange[0]!r}" if strange else misfit(page, _SHAPE, "")
         if fault or schema != SCHEMA:
             raise ModelMismatch(f"{where}: {fault or f'schema must be {SCHEMA}'}; retrain or restore the file")
         zones = page["zones"]
@@ -255,6 +255,7 @@ def _claims(manifest: Manifest) -> list[tuple[str, Callable[[], bool], str]]:
         ("name", lambda: plain, "lower-case letters, digits, . -"),
         ("market.timeframe", lambda: _reads(parse_timeframe, timeframe), "such as 15m, 1h, 1d"),
         ("market.sides", lambda: sides in (("long",), ("long", "short")), "['long'] or ['long', 'short']"),
+        ("barriers of a market with shorts", lambda: _mirrored(manifest), "k_up = k_down, vertical sign or drop"),
         ("features", lambda: 0 < len(names) == len(set(names)), "named once each"),
         ("memory >= clear_bars >= window >= 1", lambda: list(bars) == sorted(bars, reverse=True), "true"),
         (
@@ -270,29 +271,16 @@ def _claims(manifest: Manifest) -> list[tuple[str, Callable[[], bool], str]]:
     ]
 
 
+def _mirrored(manifest: Manifest) -> bool:
+    """Return whether 1 - P(up) is a short's chance: its barriers mirror a long's, or its label was its own."""
+    barriers, own = manifest.barriers, manifest.predictor["kind"] == "resnet"
+    equal = barriers["k_up"] == barriers["k_down"] and barriers["vertical"] != "zero"
+    return "short" not in manifest.market.sides or own or equal
+
+
 def _reads(reader: Callable[[str], Any], text: str) -> bool:
     try:
         reader(text)
     except UsageError:
         return False
     return True
-
-
-def _misfit(value: Any, shape: Any, path: str) -> str | None:
-    """Return the first place where JSON does not have the shape asked for."""
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            return f"{path} must be an object"
-        missing = [key for key in shape if key not in value]
-        if missing:
-            return f"{f'{path}.' if path else ''}{missing[0]} is missing"
-        faults = (_misfit(value[key], inner, f"{path}.{key}" if path else key) for key, inner in shape.items())
-        return next((fault for fault in faults if fault), None)
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            return f"{path} must be a list"
-        return next((fault for i, item in enumerate(value) if (fault := _misfit(item, shape[0], f"{path}[{i}]"))), None)
-    allowed = (int, float) if shape is float else shape
-    if not isinstance(value, allowed) or (isinstance(value, bool) and shape is not bool):
-        return f"{path} must be {_WORDS[shape]}"
-    return None

@@ -148,6 +148,9 @@ class TrainConfig:
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
 
+MIRRORED = "k_up = k_down and vertical sign or drop (a short is judged by 1 - P(up)), unless the resnet stands alone"
+
+
 def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
     c, b, f, s = config, config.barriers, config.folds, config.streaming
     named = {*KINDS}
@@ -165,6 +168,7 @@ def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
         ("force", not c.force or c.force in c.candidates, "empty or one of the candidates", c.force),
         ("threads", 1 <= c.threads <= 256, "in 1..256", c.threads),
         ("barriers.vertical", b.vertical in ("sign", "zero", "drop"), "sign, zero or drop", b.vertical),
+        ("barriers of a market with shorts", _mirrored(c), MIRRORED, (b.k_up, b.k_down, b.vertical)),
         ("folds.count", 2 <= f.count <= 100, "in 2..100", f.count),
         ("folds.first", 0.1 <= f.first <= 0.9, "in [0.1, 0.9]", f.first),
         ("folds.inner", 0.05 <= f.inner <= 0.4, "in [0.05, 0.4]", f.inner),
@@ -187,6 +191,12 @@ def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
         ("regime.longest_block", c.regime.longest_block in (64, 128, 256, 512, 1024), "64, 128 .. 1024", "other"),
         *agent_rules(c),
     ]
+
+
+def _mirrored(c: TrainConfig) -> bool:
+    """Return whether what is foreseen for a long says as much of a short; the ResNet learns each side's own label."""
+    b = c.barriers
+    return "short" not in c.sides or {*c.wanted} == {"resnet"} or (b.k_up == b.k_down and b.vertical != "zero")
 
 
 def load_config(name: str | Path) -> TrainConfig:

@@ -70,7 +70,7 @@ def make_bundle(
         window=window,
         clear_bars=clear,
         memory=needed_memory(features, window, regime, AUDITOR_INPUTS),
-        barriers={"k_up": 1.5, "k_down": 1.5, "hold": hold, "atr": "atr_14", "vertical": "zero"},
+        barriers={"k_up": 1.5, "k_down": 1.5, "hold": hold, "atr": "atr_14", "vertical": "sign"},
         costs=costs,
         zones=zones,
         fences=dict.fromkeys(("predictor", "calibration", "confidence", "regime", "auditor"), fence),

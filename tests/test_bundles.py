@@ -332,6 +332,14 @@ def test_a_feature_computed_differently_is_refused_with_both_values_and_the_reme
         (lambda page: page.update(colour="red"), "unknown key 'colour'"),
         (lambda page: page["seeds"].append(None), r"seeds\[1\] must be a whole number"),
         (lambda page: page["market"].update(sides=["short"]), r"market\.sides must be"),
+        (
+            lambda page: (page["market"].update(sides=["long", "short"]), page["barriers"].update(k_up=3.0)),
+            r"barriers of a market with shorts must be k_up = k_down, vertical sign or drop",
+        ),
+        (
+            lambda page: (page["market"].update(sides=["long", "short"]), page["barriers"].update(vertical="zero")),
+            r"barriers of a market with shorts must be k_up = k_down, vertical sign or drop",
+        ),
         (lambda page: page["market"].update(timeframe="1x"), r"market\.timeframe must be"),
         (lambda page: page["confidence"].update(levels=[0.5]), r"confidence\.levels must be 1001 rising numbers"),
         (lambda page: page["thresholds"].update(sniper=95), "thresholds must be in"),

@@ -312,6 +312,11 @@ def test_every_shipped_configuration_is_understood():
         ({"name": "My Coin"}, "name must be lower-case letters, digits, . -, was 'My Coin'"),
         ({"window": "a"}, "training setting window must be int, was 'a'"),
         ({"barriers": 3}, "training setting barriers is a section"),
+        (
+            {"sides": ["long", "short"], "barriers": {"k_up": 3.0}},
+            r"barriers of a market with shorts must be k_up = k_down and vertical sign or drop \(a short is judged by",
+        ),
+        ({"sides": ["long", "short"], "barriers": {"vertical": "zero"}}, "barriers of a market with shorts must be"),
         ({"window": 1, "force": "x"}, "window must be in 2..512, was 1; force must be empty or one of the candidates"),
     ],
 )
