@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from engine.bars import Bars
-from engine.errors import ModelMismatch, TradingError
-from engine.features import BESIDE, FEATURES, feature_matrix
+from engine.errors import DataError, ModelMismatch, TradingError
+from engine.features import BESIDE, FEATURES, clear_run, feature_matrix
 from engine.invariance import Values, cuts_of, future_break, memory_break, strategy_breaks
 from engine.synthetic import random_context
 from live.check import Check, Plain, Tell
@@ -46,8 +46,19 @@ def verify(bundle: str | Path, bars: Bars, progress: Tell | None = None, leaks: 
     -------
     list of Check
         All must have passed.
+
+    Raises
+    ------
+    DataError
+        If the bars are too few for a single decision: laws about nothing always hold.
     """
     opened, found = load_bundle(bundle), []
+    longest = int(clear_run(bars).max(initial=0))
+    if longest < opened.clear_bars:
+        raise DataError(
+            f"nothing can be verified: a decision of {opened.manifest.name} needs {opened.clear_bars} bars without a "
+            f"gap, the longest run in the {len(bars)} given has {longest}; bring a longer history"
+        )
     checks = _checks(opened, bars)
     if leaks:
         from live.leaks import leak_checks

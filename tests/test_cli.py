@@ -125,6 +125,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, bundle, csv, args, said):
     assert "Traceback" not in err + out
 
 
+def test_laws_about_nothing_are_not_said_to_hold(run, bundle, csv, tmp_path):
+    short = tmp_path / "SHORT-1h.csv"
+    short.write_text("".join(csv.read_text().splitlines(keepends=True)[:21]))
+    code, out, err = run("verify", bundle, "--bars", short)
+    assert (code, out) == (2, "")
+    assert "the longest run in the 20 given has 20; bring a longer history" in err
+
+
 def test_a_refused_comparison_leaves_nothing_behind(run, bundle, csv, tmp_path):
     run("compare", bundle, "--bars", csv, "--data", "nowhere")
     run("compare", bundle, "--bars", csv, "--out", ".")
