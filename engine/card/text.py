@@ -145,8 +145,8 @@ def _controls(judged: Judged, one: Judgement) -> str:
 
 def _calibration(judged: Judged, one: Judgement) -> str:
     parts = []
-    if one.claimed is not None and one.win.value is not None:
-        parts.append(f"claimed P(win) {one.claimed:.3f}, realised {one.win.value:.3f}")
+    if one.claimed is not None and one.gross.win_rate is not None:  # a label knows no costs
+        parts.append(f"claimed P(win before costs) {one.claimed:.3f}, realised {one.gross.win_rate:.3f}")
     forecast = judged.forecast
     if forecast is not None:
         loss, ece, ranks = forecast.loss, forecast.calibration, forecast.auc
