@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 READ, KEPT, DATA = 0, 3, 1  # what llvm.prefetch calls them
 
 
-@intrinsic
-def prefetch(typing: Any, array: Any, row: Any) -> Any:
+def _prefetch(typing: Any, array: Any, row: Any) -> Any:
     """Hint that ``array[row]`` will be read soon; any row is allowed, nothing is read or changed.
 
     Source: LLVM Language Reference, ``llvm.prefetch``.
@@ -29,3 +28,10 @@ def prefetch(typing: Any, array: Any, row: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.uint64), generate
+
+
+def _nothing(array: Any, row: Any) -> None:
+    """Kernels that run as plain Python have no such hint."""
+
+
+prefetch: Any = _nothing if config.DISABLE_JIT else intrinsic(_prefetch)
