@@ -153,7 +153,9 @@ def agent_rules(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
     t, r, s, e, c = config.transformer, config.resnet, config.supcon, config.ensemble, config.compute
     steps = t.patch == 0 or (2 <= t.patch <= config.window and 1 <= t.patch_step <= t.patch)
     members = len(e.members) >= 2 and len({*e.members}) == len(e.members) and {*e.members} <= {*MEMBERS}
+    seeds = {kind: getattr(config, kind).seeds for kind in ("transformer", "streaming", "resnet", "supcon")}
     return [
+        *((f"{kind}.seeds", 1 <= count <= 20, "in 1..20", count) for kind, count in seeds.items()),
         (
             "transformer.patch",
             steps,
@@ -162,10 +164,8 @@ def agent_rules(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
         ),
         ("resnet.least_move", r.least_move >= 0.0, "at least 0", r.least_move),
         ("resnet.filters", r.filters >= 1 and r.filters % 4 == 0, "a multiple of 4", r.filters),
-        ("resnet.seeds", 1 <= r.seeds <= 20, "in 1..20", r.seeds),
         ("supcon.temperature", s.temperature > 0.0, "above 0", s.temperature),
         ("supcon.batch", s.batch >= 4 and s.batch % 2 == 0, "an even number of at least 4", s.batch),
-        ("supcon.seeds", 1 <= s.seeds <= 20, "in 1..20", s.seeds),
         ("ensemble.members", members, f"two or more of {MEMBERS}, each once", e.members),
         ("ensemble.weighing", e.weighing in ("pooled", "stacked"), "pooled or stacked", e.weighing),
         (

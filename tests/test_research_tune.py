@@ -13,7 +13,7 @@ from engine.errors import UsageError
 from engine.trials import TrialLedger
 from research.config import KINDS, TrainConfig, load_config, parse_config
 from research.search_space import SPACE, Range, configured, defaults, searched, space_of
-from research.tune import Search, tune
+from research.tune import Search, Tuned, tune
 from research.tuned import told, toml_of, write_config
 from research.tuning import Task, judge_trial
 from tests.markets import momentum_bars
@@ -217,11 +217,9 @@ def test_a_trial_of_every_kind_is_judged_on_every_fold_with_its_own_settings(kin
 def test_every_kind_is_picked_into_a_configuration_that_trains_it(kind, toy, tmp_path):
     pick = defaults(toy.config, kind) | VARIED[kind]
 
-    class Picked:  # all that is asked of a search's answer
-        pass
-
-    Picked.pick = pick
-    config = load_config(write_config(toy.config, Picked, tmp_path / "pick.toml"))
+    tuned = Tuned(pick, 0, 0, [], {"ok": 5, "pruned": 2, "nan": 1}, {"trials": 4}, 0.69)
+    config = load_config(write_config(replace(toy.config, tried=30), tuned, tmp_path / "pick.toml"))
+    assert config.tried == 30 + 5 + 2 + 1 + 4  # a bundle is judged by all that was looked at
     assert config.candidates == tuple(dict.fromkeys(("logistic", kind)))
     for key, value in VARIED[kind].items():
         section, name = key.split(".")
