@@ -12,7 +12,7 @@ import pytest
 from engine.errors import UsageError
 from engine.trials import TrialLedger
 from research.config import KINDS, TrainConfig, load_config, parse_config
-from research.search_space import SPACE, Range, configured, defaults, searched, space_of
+from research.search_space import SPACE, Range, configured, defaults, searched, space_of, suggest
 from research.tune import Search, Tuned, tune
 from research.tuned import told, toml_of, write_config
 from research.tuning import Task, judge_trial
@@ -225,6 +225,24 @@ def test_every_kind_is_picked_into_a_configuration_that_trains_it(kind, toy, tmp
         section, name = key.split(".")
         held = getattr(getattr(config, section), name)
         assert held == ({"penalties": (value,), "members": tuple(str(value).split("+"))}.get(name, value))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_drawn_whole_and_zoomed_into_around_its_own_values(kind, toy):
+    import optuna
+
+    for seed in range(5):
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        far = suggest(study.ask(), toy.config, (kind,))
+        assert configured(toy.config, far).candidates == (kind,)  # a configuration that may train
+        near = suggest(study.ask(), toy.config, KINDS, far)
+        assert near.keys() == far.keys()
+        for key, allowed in space_of(toy.config, kind).items():
+            if key in far and isinstance(allowed, Range):
+                around = allowed.around(far[key])
+                assert around.low <= near[key] <= around.high
+            elif key in far:
+                assert near[key] == far[key]
 
 
 def test_all_trials_of_a_search_are_judged_on_the_same_rows(toy):
