@@ -128,7 +128,8 @@ def work(search: Search, worker: int = 0, tell: Told | None = None) -> None:
         while True:
             left = [search.trials - _done(guided), search.random - _done(chance)]
             if tell is not None:
-                tell(best_so_far(guided), search.trials + search.random - sum(left), search.trials + search.random)
+                whole = search.trials + search.random  # several workers may begin the last one at once
+                tell(best_so_far(guided), min(whole - sum(left), whole), whole)
             if left[0] <= 0 and left[1] <= 0:
                 return
             study = guided if left[0] * max(search.random, 1) >= left[1] * max(search.trials, 1) else chance

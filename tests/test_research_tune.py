@@ -86,6 +86,9 @@ def test_the_same_command_goes_on_where_it_stopped(tmp_path):
     assert again == first
     more = tune(search_in(tmp_path, trials=6, random=0))
     assert len(more.rows) + more.counts["pruned"] == 6
+    shares = []
+    tune(search_in(tmp_path, trials=4, random=0), lambda text, done, whole: shares.append(done / whole))
+    assert shares == [1.0]  # six were made: more than asked for is all, and no time is left below zero
     values = [row["chosen"]["logistic.penalties"] for row in more.rows]
     assert len(set(values)) == len(values)  # the dice do not begin again
 
