@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from research.settings import Windowed
+
 if TYPE_CHECKING:
     from research.config import TrainConfig
 
@@ -35,8 +37,10 @@ class Compute:
 
 
 @dataclass(frozen=True)
-class SupCon:
+class SupCon(Windowed):
     """The Transformer's encoder taught to bring windows of one outcome together, with a linear probe on it.
+
+    How it learns: `research.settings.Windowed`; half of each batch is of either outcome.
 
     Parameters
     ----------
@@ -44,36 +48,21 @@ class SupCon:
         Of the contrastive loss; below 0.05 it sees the hardest pairs alone.
     projection : int
         Width in which windows are compared; thrown away before the probe.
-    epochs, patience : int
-        Most passes over the rows, and passes without progress of the probe before stopping.
-    batch, stride : int
-        Rows a step, half of each outcome, and every how many bars a training row is taken.
-    rate, decay : float
-        Peak learning rate and weight decay of AdamW.
-    warmup : float
-        Share of all steps over which the rate rises.
     penalties : tuple of float
         Strengths C of the probe tried on the inner validation; smaller shrinks more.
-    seeds : int
-        Trainings of the final model from different seeds: the first is served, the rest show the spread.
     """
 
     temperature: float = 0.1
     projection: int = 16
     epochs: int = 8
-    patience: int = 3
-    batch: int = 256
-    stride: int = 2
-    rate: float = 0.0007
-    decay: float = 0.05
-    warmup: float = 0.1
     penalties: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.1, 1.0)
-    seeds: int = 1
 
 
 @dataclass(frozen=True)
-class ResNet:
+class ResNet(Windowed):
     """The convolutional network that judges whether the last move will be undone.
+
+    How it learns: `research.settings.Windowed`.
 
     Parameters
     ----------
@@ -85,16 +74,6 @@ class ResNet:
         Of the first of three blocks; the others have twice as many.
     dropout : float
         Share of averaged activations dropped while learning.
-    epochs, patience : int
-        Most passes over the rows, and passes without progress on the inner validation before stopping.
-    batch, stride : int
-        Rows a step, and every how many bars a training row is taken.
-    rate, decay : float
-        Peak learning rate and weight decay of AdamW.
-    warmup : float
-        Share of all steps over which the rate rises.
-    seeds : int
-        Trainings of the final model from different seeds: the first is served, the rest show the spread.
     """
 
     move: str = "ret_6"
@@ -102,14 +81,7 @@ class ResNet:
     least_move: float = 1.0
     filters: int = 16
     dropout: float = 0.2
-    epochs: int = 12
-    patience: int = 3
-    batch: int = 256
-    stride: int = 2
     rate: float = 0.001
-    decay: float = 0.05
-    warmup: float = 0.1
-    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -181,7 +153,9 @@ def agent_rules(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
     t, r, s, e, c = config.transformer, config.resnet, config.supcon, config.ensemble, config.compute
     steps = t.patch == 0 or (2 <= t.patch <= config.window and 1 <= t.patch_step <= t.patch)
     members = len(e.members) >= 2 and len({*e.members}) == len(e.members) and {*e.members} <= {*MEMBERS}
+    seeds = {kind: getattr(config, kind).seeds for kind in ("transformer", "streaming", "resnet", "supcon")}
     return [
+        *((f"{kind}.seeds", 1 <= count <= 20, "in 1..20", count) for kind, count in seeds.items()),
         (
             "transformer.patch",
             steps,
@@ -190,10 +164,8 @@ def agent_rules(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
         ),
         ("resnet.least_move", r.least_move >= 0.0, "at least 0", r.least_move),
         ("resnet.filters", r.filters >= 1 and r.filters % 4 == 0, "a multiple of 4", r.filters),
-        ("resnet.seeds", 1 <= r.seeds <= 20, "in 1..20", r.seeds),
         ("supcon.temperature", s.temperature > 0.0, "above 0", s.temperature),
         ("supcon.batch", s.batch >= 4 and s.batch % 2 == 0, "an even number of at least 4", s.batch),
-        ("supcon.seeds", 1 <= s.seeds <= 20, "in 1..20", s.seeds),
         ("ensemble.members", members, f"two or more of {MEMBERS}, each once", e.members),
         ("ensemble.weighing", e.weighing in ("pooled", "stacked"), "pooled or stacked", e.weighing),
         (

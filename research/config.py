@@ -174,7 +174,6 @@ def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
         ("folds.inner", 0.05 <= f.inner <= 0.4, "in [0.05, 0.4]", f.inner),
         ("trees.lags", all(0 <= lag < c.window for lag in c.trees.lags), "within the window", c.trees.lags),
         ("transformer.loss", c.transformer.loss in ("bce", "focal"), "bce or focal", c.transformer.loss),
-        ("transformer.seeds", 1 <= c.transformer.seeds <= 20, "in 1..20", c.transformer.seeds),
         (
             "transformer.heads",
             c.transformer.width % c.transformer.heads == 0,
@@ -184,7 +183,6 @@ def _rules_of(config: TrainConfig) -> list[tuple[str, bool, str, Any]]:
         ("streaming.width", s.width % (GROUP * s.heads) == 0, f"a multiple of {GROUP} times heads", s.width),
         ("streaming.feedforward", s.feedforward % GROUP == 0, f"a multiple of {GROUP}", s.feedforward),
         ("streaming.band", 4 <= s.band <= 512 and s.band % GROUP == 0, f"in 4..512, a multiple of {GROUP}", s.band),
-        ("streaming.seeds", 1 <= s.seeds <= 20, "in 1..20", s.seeds),
         ("calibration.method", c.calibration.method in ("platt", "temperature"), "platt or temperature", "other"),
         ("regime.starts", c.regime.starts >= 1, "at least 1", c.regime.starts),
         ("regime.states", 2 <= c.regime.states <= 6, "in 2..6", c.regime.states),

@@ -64,7 +64,7 @@ class Examples:
     y : float64 array of shape (n,)
         1 the upper barrier is right for a long trade, 0 it is not; NaN without a label.
     end : int64 array of shape (n,)
-        Last bar a label has seen; -1 without one.
+        Last bar that a row's label, or a trade of either side from there, has seen; -1 without a label.
     net : float64 array of shape (n, 2)
         Return after costs of a long and of a short trade; NaN without a label.
     fades : Fades or None
@@ -142,11 +142,12 @@ def label_examples(
         ATR, the barriers' unit.
     """
     long = label_barriers(bars, unit, config.rules, side=1)
-    net = np.full((len(bars), 2), np.nan)
+    net, end = np.full((len(bars), 2), np.nan), long.end
     net[:, 0] = long.ret
     if "short" in config.sides:
-        net[:, 1] = label_barriers(bars, unit, config.rules, side=-1).ret
-    return Examples(features.astype(np.float32), config.window, decidable, was_right(long, config), long.end, net)
+        short = label_barriers(bars, unit, config.rules, side=-1)
+        net[:, 1], end = short.ret, np.where(end >= 0, np.maximum(end, short.end), -1)
+    return Examples(features.astype(np.float32), config.window, decidable, was_right(long, config), end, net)
 
 
 def was_right(labels: Labels, config: TrainConfig) -> Floats:

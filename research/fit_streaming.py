@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.bars import Floats
-from engine.errors import DataError
 from research.config import TrainConfig
 from research.events import Examples, Split
 from research.fit_logistic import moments
 from research.hardware import repeatable
-from research.learning import CLIP, MOST_FAILED
+from research.learning import Learning
 from research.losses import binary_loss
 from research.networks import Scaler
 from research.streaming_network import StreamingEncoder, StreamSizes
@@ -122,20 +121,10 @@ def fit_streaming(
         scaler = Scaler(*(torch.from_numpy(one) for one in moments(examples.matrix[split.train])))
         base = float(np.average(examples.y[split.train], weights=split.weights))
         network = StreamingEncoder(sizes, scaler, min(max(base, 0.01), 0.99))
-        run = _Run(network, sizes, config, _Lesson(examples, split, config))
-        best, curve, kept = math.inf, [], network.state_dict()
-        for epoch in range(config.streaming.epochs):
-            run.epoch()
-            curve.append(_inner_loss(network.eval(), sizes, examples, split))
-            if tick is not None:
-                tick((epoch + 1) / config.streaming.epochs)
-            if curve[-1] < best:
-                best, kept = curve[-1], {name: value.clone() for name, value in network.state_dict().items()}
-            elif epoch - int(np.argmin(curve)) >= config.streaming.patience:
-                break
-        network.load_state_dict(kept)
-    notes = {"epoch": int(np.argmin(curve)) + 1, "inner_losses": curve, "failed_steps": run.failed}
-    notes |= {"parameters": sum(p.numel() for p in network.parameters()), "training_rows": len(split.train)}
+        lesson = _Lesson(examples, split, config)
+        learning = Learning(network, config.streaming, lesson.steps, "streaming", config.compute.curves, fused=True)
+        notes = learning.run(lambda: lesson.losses(network), lambda: _inner_loss(network, sizes, examples, split), tick)
+    notes |= {"training_rows": len(split.train)}
     return StreamingModel(network.eval(), sizes, config.threads), notes
 
 
@@ -154,6 +143,13 @@ class _Lesson:
         """Most batches of an epoch."""
         return math.ceil(len(self._labelled(self.length - 1)) / self.batch)
 
+    def losses(self, network: nn.Module) -> Iterator[Tensor]:
+        """Yield the loss of each batch of one pass; a stretch with few labels moves the network less."""
+        mean_weight = float(self.weight.sum()) / self.steps
+        for bars, y, weight in self.batches():
+            losses = binary_loss(network(bars)[:, self.lead :], y)
+            yield (losses * weight).sum() / mean_weight
+
     def _labelled(self, offset: int) -> Rows:
         """Return where the stretches begin that hold anything to learn."""
         begin = np.arange(self.first - offset, self.last + 1, self.length)
@@ -171,51 +167,6 @@ class _Lesson:
             rows = rows.clip(0, len(self.y) - 1)
             weight = torch.from_numpy(self.weight[rows] * inside)
             yield stretches(self.matrix, first, self.length, self.lead), torch.from_numpy(self.y[rows]), weight
-
-
-class _Run:
-    """Optimiser, schedule and counters of one training."""
-
-    def __init__(self, network: StreamingEncoder, sizes: StreamSizes, config: TrainConfig, lesson: _Lesson) -> None:
-        s = config.streaming
-        groups = [
-            {"params": [p for p in network.parameters() if p.ndim >= 2], "weight_decay": s.decay},
-            {"params": [p for p in network.parameters() if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        self.network, self.lesson, self.lead, self.failed, self.done = network, lesson, sizes.reach - 1, 0, 0
-        self.optimiser = torch.optim.AdamW(groups, lr=s.rate, fused=True)
-        total = lesson.steps * s.epochs
-        rise = max(1, int(total * s.warmup))
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser,
-            lambda step: (
-                (step + 1) / rise
-                if step < rise
-                else 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
-            ),
-        )
-        self.mean_weight = float(lesson.weight.sum()) / lesson.steps
-
-    def epoch(self) -> None:
-        """Pass once over the stretches."""
-        self.network.train()
-        for bars, y, weight in self.lesson.batches():
-            self._step(bars, y, weight)
-
-    def _step(self, bars: Tensor, y: Tensor, weight: Tensor) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
-        losses = binary_loss(self.network(bars)[:, self.lead :], y)
-        loss = (losses * weight).sum() / self.mean_weight  # a stretch with few labels moves the network less
-        self.done += 1
-        if not torch.isfinite(loss):
-            self.failed += 1
-            if self.failed > max(3.0, MOST_FAILED * self.done):
-                raise DataError(f"{self.failed} of {self.done} training steps had no finite loss; lower streaming.rate")
-            return
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        self.optimiser.step()
-        self.schedule.step()
 
 
 def _inner_loss(network: nn.Module, sizes: StreamSizes, examples: Examples, split: Split) -> float:

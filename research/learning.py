@@ -1,4 +1,4 @@
-"""The one loop in which every windowed network learns: rising and falling rate, clipped steps, failed ones counted."""
+"""The one loop in which every network learns: rising and falling rate, clipped steps, failed ones counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,25 +14,11 @@ from torch import Tensor, nn
 
 from engine.errors import DataError, UsageError
 from research.hardware import agreed, rank
+from research.settings import Learned
 
 CLIP = 1.0  # norm of the gradient: above it, steps of a noisy market destroy a pre-norm encoder too
 MOST_FAILED = 0.05  # share of steps whose loss is not finite before the training is called broken
 BATCH = 512  # rows a prediction; part of what makes two predictions equal
-
-
-class Recipe(Protocol):
-    """What every network's section of a configuration says about its learning."""
-
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def patience(self) -> int: ...
-    @property
-    def rate(self) -> float: ...
-    @property
-    def decay(self) -> float: ...
-    @property
-    def warmup(self) -> float: ...
 
 
 class Learning:
@@ -42,7 +28,7 @@ class Learning:
     ----------
     network : nn.Module
         What learns, on its device.
-    recipe : Recipe
+    recipe : Learned
         Epochs, rate, decay and warm-up.
     steps : int
         Most steps of an epoch.
@@ -50,16 +36,26 @@ class Learning:
         Of the configuration, for messages.
     curves : str
         Folder for TensorBoard; empty writes nothing.
+    fused : bool
+        One kernel for the optimiser's step: faster for small networks, other last bits.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, steps: int, section: str, curves: str = "") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Learned,
+        steps: int,
+        section: str,
+        curves: str = "",
+        fused: bool = False,
+    ) -> None:
         self.network, self.recipe, self.section = network, recipe, section
         self.failed, self.done = 0, 0
         groups = [
             {"params": [p for p in network.parameters() if p.ndim >= 2], "weight_decay": recipe.decay},
             {"params": [p for p in network.parameters() if p.ndim < 2], "weight_decay": 0.0},
         ]
-        self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate)
+        self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate, fused=fused or None)
         total = steps * recipe.epochs
         rise = max(1, int(total * recipe.warmup))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -67,7 +63,7 @@ class Learning:
             lambda step: (
                 (step + 1) / rise
                 if step < rise
-                else 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+                else 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
             ),
         )
         self.writer = Curves(curves, section)

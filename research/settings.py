@@ -109,8 +109,48 @@ class Trees:
 
 
 @dataclass(frozen=True)
-class Transformer:
-    """The encoder over the window.
+class Learned:
+    """How a network learns: keys that every network's section has, with defaults of its own where they differ.
+
+    Parameters
+    ----------
+    epochs, patience : int
+        Most passes over the rows, and passes without progress on the inner validation before stopping.
+    batch : int
+        Rows a step; of the streaming network, stretches.
+    rate, decay : float
+        Peak learning rate and weight decay of AdamW.
+    warmup : float
+        Share of all steps over which the rate rises.
+    seeds : int
+        Trainings of the final model from different seeds: the first is served, the rest show the spread.
+    """
+
+    epochs: int = 12
+    patience: int = 3
+    batch: int = 256
+    rate: float = 0.0007
+    decay: float = 0.05
+    warmup: float = 0.1
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Windowed(Learned):
+    """How a network over windows learns.
+
+    Parameters
+    ----------
+    stride : int
+        Every how many bars a training row is taken: neighbours' labels overlap.
+    """
+
+    stride: int = 2
+
+
+@dataclass(frozen=True)
+class Transformer(Windowed):
+    """The encoder over the window; how it learns: `Windowed`.
 
     Parameters
     ----------
@@ -118,20 +158,10 @@ class Transformer:
         Sizes of the network.
     dropout : float
         Share of activations dropped while learning.
-    epochs, patience : int
-        Most passes over the rows, and passes without progress on the inner validation before stopping.
-    batch, stride : int
-        Rows a step, and every how many bars a training row is taken (neighbours' labels overlap).
-    rate, decay : float
-        Peak learning rate and weight decay of AdamW.
-    warmup : float
-        Share of all steps over which the rate rises.
     loss : str
         ``bce``, or ``focal``, whose output is turned back into a probability in closed form.
     gamma : float
         Exponent of the focal loss.
-    seeds : int
-        Trainings of the final model from different seeds: the first is served, the rest show the spread.
     patch, patch_step : int
         Bars of a token, and bars from one token to the next; 0: every bar is a token.
     """
@@ -141,13 +171,6 @@ class Transformer:
     heads: int = 2
     feedforward: int = 64
     dropout: float = 0.2
-    epochs: int = 12
-    patience: int = 3
-    batch: int = 256
-    stride: int = 2
-    rate: float = 0.0007
-    decay: float = 0.05
-    warmup: float = 0.1
     loss: str = "bce"
     gamma: float = 2.0
     seeds: int = 3
@@ -156,8 +179,8 @@ class Transformer:
 
 
 @dataclass(frozen=True)
-class Streaming:
-    """The causal banded encoder, which reads every bar once.
+class Streaming(Learned):
+    """The causal banded encoder, which reads every bar once; how it learns: `Learned`.
 
     Parameters
     ----------
@@ -167,16 +190,8 @@ class Streaming:
         Bars each layer looks back on, a multiple of 4; an answer rests on ``layers * (band - 1) + 1`` bars.
     dropout : float
         Share of activations dropped while learning.
-    epochs, patience : int
-        Most passes over the bars, and passes without progress on the inner validation before stopping.
-    chunk, batch : int
-        Labelled bars of a stretch, and stretches a step.
-    rate, decay : float
-        Peak learning rate and weight decay of AdamW.
-    warmup : float
-        Share of all steps over which the rate rises.
-    seeds : int
-        Trainings of the final model from different seeds: the first is served, the rest show the spread.
+    chunk : int
+        Labelled bars of a stretch.
     """
 
     width: int = 32
@@ -189,9 +204,6 @@ class Streaming:
     patience: int = 6
     chunk: int = 1024
     batch: int = 1
-    rate: float = 0.0007
-    decay: float = 0.05
-    warmup: float = 0.1
     seeds: int = 3
 
 

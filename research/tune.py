@@ -19,7 +19,7 @@ import numpy as np
 from engine.errors import UsageError
 from engine.trials import NAN, OK, PRUNED, TrialLedger
 from research.config import KINDS
-from research.search_space import KIND, SPACE, defaults, suggest
+from research.search_space import KIND, defaults, suggest, widest
 from research.tuning import Fold, Judged, Task, judge_trial, within_one_error
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ class Search:
     ----------
     task : Task
         Market, folds and all that does not vary.
-    kinds : tuple of str
-        Kinds of models to choose from.
     trials, random : int
         Trials of the sampler and of the random baseline, in all.
     storage : str
@@ -53,7 +51,6 @@ class Search:
     """
 
     task: Task
-    kinds: tuple[str, ...]
     trials: int
     random: int
     storage: str
@@ -63,9 +60,12 @@ class Search:
 
     @property
     def name(self) -> str:
-        """The search's name in the storage: another configuration or other bars make another search."""
-        config, bars = self.task.config, self.task.bars
-        known = f"{config.digest()[:8]}-{bars.fingerprint()[:8]}-{self.task.folds}"
+        """The search's name in the storage: another configuration, other bars or other rows make another search."""
+        config, task = self.task.config, self.task
+        bars = [market.fingerprint()[:8] for market in (task.bars, *task.others)]
+        rows = widest(config, task.kinds)
+        faded = "-faded" if "resnet" in rows.wanted else ""
+        known = f"{config.digest()[:8]}-{'+'.join(bars)}-{task.folds}-{rows.reach}{faded}"
         return f"{config.name} {known}" + ("" if self.zoom is None else f" zoom {self.zoom}")
 
 
@@ -128,7 +128,8 @@ def work(search: Search, worker: int = 0, tell: Told | None = None) -> None:
         while True:
             left = [search.trials - _done(guided), search.random - _done(chance)]
             if tell is not None:
-                tell(best_so_far(guided), search.trials + search.random - sum(left), search.trials + search.random)
+                whole = search.trials + search.random  # several workers may begin the last one at once
+                tell(best_so_far(guided), min(whole - sum(left), whole), whole)
             if left[0] <= 0 and left[1] <= 0:
                 return
             study = guided if left[0] * max(search.random, 1) >= left[1] * max(search.trials, 1) else chance
@@ -140,7 +141,7 @@ def _one(search: Search, study: optuna.Study, near: dict[str, Any] | None) -> No
     import optuna
 
     trial = study.ask()
-    chosen = suggest(trial, search.kinds, near)
+    chosen = suggest(trial, search.task.config, search.task.kinds, near)
 
     def prune(fold: Fold) -> bool:
         trial.report(fold.loss, fold.number)
@@ -175,7 +176,7 @@ def open_studies(search: Search, worker: int = 0) -> tuple[optuna.Study, optuna.
     studies[0].sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
     studies[1].sampler = optuna.samplers.RandomSampler(seed=seed + 500)
     if not studies[0].trials and search.zoom is None and worker == 0:
-        for kind in search.kinds:  # what one would train anyway takes part
+        for kind in search.task.kinds:  # what one would train anyway takes part
             studies[0].enqueue_trial(defaults(search.task.config, kind))
     return studies[0], studies[1]
 
@@ -258,7 +259,7 @@ def line_of(kind: str, chosen: dict[str, Any]) -> str:
     >>> line_of("trees", {"kind": "trees", "trees.depth": 3, "trees.rate": 0.0312})
     'depth 3, rate 0.031'
     """
-    told = {key: chosen[f"{kind}.{key}"] for key in SPACE[kind] if f"{kind}.{key}" in chosen}
+    told = {key.removeprefix(f"{kind}."): value for key, value in chosen.items() if key != KIND}
     return ", ".join(
         f"{key} {value:.2g}" if isinstance(value, float) else f"{key} {value}" for key, value in told.items()
     )

@@ -62,6 +62,8 @@ def told(tuned: Tuned) -> list[str]:
 def write_config(config: TrainConfig, tuned: Tuned, path: Path) -> Path:
     """Write the pick as a training configuration, next to the baseline it has to beat.
 
+    What the search looked at is counted in ``tried``: a bundle is judged by it wherever it goes.
+
     Returns
     -------
     Path
@@ -69,7 +71,8 @@ def write_config(config: TrainConfig, tuned: Tuned, path: Path) -> Path:
     """
     chosen = configured(config, tuned.pick)
     kinds = tuple(dict.fromkeys(("logistic", tuned.pick[KIND])))
-    write_whole(path, toml_of(dataclasses.replace(chosen, candidates=kinds, name="")).encode())
+    tried = config.tried + sum(tuned.counts.values()) + tuned.random["trials"]
+    write_whole(path, toml_of(dataclasses.replace(chosen, candidates=kinds, name="", tried=tried)).encode())
     return path
 
 

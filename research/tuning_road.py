@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -36,20 +35,21 @@ def tune_named(wish: Wish, as_json: bool, ledger: Path | None, data_root: Path) 
     """
     config = named_config(wish.name, wish.config)
     kinds = searched(config, wish.kinds)
-    market = named_markets(wish.name, wish.bars, replace(config, pool=()), data_root)[0]
+    home, *others = named_markets(wish.name, wish.bars, config, data_root)
     folder = Path("runs") / "tune" / wish.name
     folder.mkdir(parents=True, exist_ok=True)
     from research.progress import progress_bar
     from research.tune import Search, tune
     from research.tuned import print_tuned, write_config
-    from research.tuning import plain_task
+    from research.tuning import Task
     from strategies.ledgered import sound_ledger
 
     book = data_root / "trials.db" if ledger is None else ledger
     sound_ledger(book)
     storage = wish.storage or f"sqlite:///{folder / 'search.db'}"
     random = wish.trials if wish.random is None else wish.random
-    search = Search(plain_task(config, market, wish.folds), kinds, wish.trials, random, storage, book, stamp, wish.zoom)
+    task = Task(config, home, wish.folds, kinds, tuple(others))
+    search = Search(task, wish.trials, random, storage, book, stamp, wish.zoom)
     with progress_bar() as tell:
         tuned = tune(search, tell, wish.workers)
     path = write_config(config, tuned, folder / "pick.toml")

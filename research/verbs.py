@@ -38,7 +38,7 @@ def tune(  # noqa: PLR0913 - an option is an argument
 
 @research_app.command(epilog="Example: tradsys experiment A2 A7 --bars BTCUSDT-1h")
 def experiment(  # noqa: PLR0913 - an option is an argument
-    names: Annotated[list[str] | None, typer.Argument(help="A1 to A16.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="A1 to A19.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them; finished ones are kept.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A small form: fewer bars, seeds and draws.")] = False,
     bars: Annotated[str, typer.Option(help="Hourly bars: a stored series or a file.")] = "BTCUSDT-1h",
@@ -71,13 +71,14 @@ def volatility(
     bars: Annotated[str, typer.Argument(help="Embedded or stored series, or a file of bars.")],
     ahead: Annotated[int | None, typer.Option(min=2, max=2000, help="Bars foreseen; a day by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the agent's graph here, fitted on development.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the finished folds of the same race.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON and nothing else.")] = False,
     data: Annotated[Path, typer.Option(help="Folder of the stored series.")] = DATA,
 ) -> None:
     """Race the volatility agent against HAR and EWMA on a walk-forward, by QLIKE."""
     from research.volatility_road import show_volatility
 
-    show_volatility(bars, ahead, out, as_json, data)
+    show_volatility(bars, ahead, out, as_json, data, resume)
 
 
 @research_app.command(epilog="Example: tradsys book BTCUSDT_spot_L2top20.parquet --timeframe 1m")

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from engine.bars import Bars, Floats, format_time
 from engine.errors import DataError
-from models.predictor import BATCH
 from models.volatility import INPUTS, volatility_inputs, volatility_memory
+from research.checkpoints import Checkpoints
 from research.fit_logistic import moments
 
 DAY_NS = 86_400 * 10**9
@@ -21,7 +19,7 @@ HAR = (1, 2, 3)  # columns of day, week and month
 EVERYTHING = tuple(range(len(INPUTS)))
 RIDGE = 10.0  # standard inputs, thousands of rows: only keeps twins from taking opposite signs
 DECAYS = (0.9, 0.94, 0.97, 0.985, 0.993, 0.997)
-NORMAL_TO_LOGISTIC = 1.702  # a logistic curve so steep is nowhere 0.01 from the normal one
+NAMES = ("agent", "HAR", "EWMA")
 
 
 class VolatilityModel(NamedTuple):
@@ -168,6 +166,7 @@ def race(
     first: float = 0.4,
     folds: int = 8,
     tell: Callable[[str, float, float], None] | None = None,
+    parts: Checkpoints | None = None,
 ) -> tuple[list[Race], dict[str, Any]]:
     """Return how the agent, HAR and EWMA foresee the variance of the next bars on a purged, anchored walk-forward.
 
@@ -183,6 +182,8 @@ def race(
         Refits; each learns only from rows whose future had ended before its first bar.
     tell : callable, optional
         Told a text, the work done and the work in all.
+    parts : Checkpoints, optional
+        Where finished folds are kept, and taken from when resuming.
 
     Raises
     ------
@@ -197,25 +198,48 @@ def race(
     squares = np.r_[np.nan, np.diff(np.log(bars.close))]
     smooth = {decay: ewma(squares, decay) for decay in DECAYS}
     edges = known[np.linspace(int(len(known) * first), len(known) - 1, folds + 1).astype(int)]
-    told: dict[str, list[Floats]] = {"agent": [], "HAR": [], "EWMA": []}
-    rows: list[NDArray[np.int64]] = []
+    done: list[dict[str, NDArray[Any]]] = []
     for fold in range(folds):
         if tell is not None:
             tell(f"fold {fold + 1} of {folds}", fold, folds)
-        past = taught(known, int(edges[fold]), ahead)
-        now = known[(known >= edges[fold]) & (known < edges[fold + 1] + (fold + 1 == folds))]
-        rows.append(now)
-        told["agent"].append(fit_volatility(inputs[past], realised[past], EVERYTHING).variance(inputs[now]))
-        told["HAR"].append(fit_volatility(inputs[past], realised[past], HAR, 0.0).variance(inputs[now]))
-        scales = {decay: float((realised[past] / one[past]).mean()) for decay, one in smooth.items()}
-        best = min(DECAYS, key=lambda d: float(qlike(realised[past], scales[d] * smooth[d][past]).mean()))
-        told["EWMA"].append(scales[best] * smooth[best][now])
+        kept = parts.load(f"fold-{fold}") if parts is not None else None
+        if kept is None:
+            past = taught(known, int(edges[fold]), ahead)
+            now = known[(known >= edges[fold]) & (known < edges[fold + 1] + (fold + 1 == folds))]
+            kept = {"rows": now} | foreseen((inputs, realised, smooth), past, now), {}
+            if parts is not None:
+                parts.save(f"fold-{fold}", *kept)
+        done.append(kept[0])
     if tell is not None:
         tell("done", folds, folds)
-    judged = np.concatenate(rows)
-    foreseen = {name: np.concatenate(parts) for name, parts in told.items()}
+    judged, *told = (np.concatenate([part[name] for part in done]) for name in ("rows", *NAMES))
     notes = {"rows": len(judged), "from": format_time(bars.open_time[judged[0]]), "ahead": ahead}
-    return _judge(realised[judged], foreseen, ahead), notes | {"to": format_time(bars.open_time[judged[-1]])}
+    races = _judge(realised[judged], dict(zip(NAMES, told, strict=True)), ahead)
+    return races, notes | {"to": format_time(bars.open_time[judged[-1]])}
+
+
+def foreseen(
+    market: tuple[Floats, Floats, dict[float, Floats]], past: NDArray[np.int64], now: NDArray[np.int64]
+) -> dict[str, Floats]:
+    """Return each forecaster's variance at some rows, fitted on earlier ones.
+
+    Parameters
+    ----------
+    market : (float64 array of shape (n, 6), float64 array of shape (n,), dict of float to float64 array of shape (n,))
+        Inputs, realised variance ahead, and the averages of squared returns by decay.
+    past, now : int64 arrays
+        Rows that teach, and rows to foresee.
+    """
+    inputs, realised, smooth = market
+    agent = fit_volatility(inputs[past], realised[past], EVERYTHING)
+    har = fit_volatility(inputs[past], realised[past], HAR, 0.0)
+    scales = {decay: float((realised[past] / one[past]).mean()) for decay, one in smooth.items()}
+    best = min(DECAYS, key=lambda d: float(qlike(realised[past], scales[d] * smooth[d][past]).mean()))
+    return {
+        "agent": agent.variance(inputs[now]),
+        "HAR": har.variance(inputs[now]),
+        "EWMA": scales[best] * smooth[best][now],
+    }
 
 
 def taught(known: NDArray[np.int64], first: int, ahead: int) -> NDArray[np.int64]:
@@ -234,47 +258,6 @@ def _judge(realised: Floats, foreseen: dict[str, Floats], ahead: int) -> list[Ra
         r2 = 1.0 - float(((missed - missed.mean()) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
         out.append(Race(name, float(losses[name].mean()), r2, float(gain.mean()), t, p))
     return out
-
-
-def volatility_graph(model: VolatilityModel) -> bytes:
-    """Return the served graph: log of the expected variance as ``logit``, the chance of more than now as ``p``."""
-    slope, mean, deviation = np.zeros(len(INPUTS)), np.zeros(len(INPUTS)), np.ones(len(INPUTS))
-    at = list(model.columns)
-    slope[at], mean[at], deviation[at] = model.slope, model.mean, model.deviation
-    values = {
-        "first": np.array(0, np.int64),
-        "day": np.array(INPUTS.index("rv_day"), np.int64),
-        "mean": mean.astype(np.float32),
-        "deviation": deviation.astype(np.float32),
-        "slope": slope.astype(np.float32),
-        "intercept": np.array(model.intercept, np.float32),
-        "scale": np.array(np.log(model.scale), np.float32),
-        "steep": np.array(NORMAL_TO_LOGISTIC / model.spread, np.float32),
-    }
-    nodes = [
-        helper.make_node("Gather", ["window", "first"], ["bar"], axis=1),
-        helper.make_node("Sub", ["bar", "mean"], ["centred"]),
-        helper.make_node("Div", ["centred", "deviation"], ["standard"]),
-        helper.make_node("MatMul", ["standard", "slope"], ["sum"]),
-        helper.make_node("Add", ["sum", "intercept"], ["median"]),
-        helper.make_node("Add", ["median", "scale"], ["logit"]),
-        helper.make_node("Gather", ["bar", "day"], ["now"], axis=1),
-        helper.make_node("Sub", ["median", "now"], ["more"]),
-        helper.make_node("Mul", ["more", "steep"], ["odds"]),
-        helper.make_node("Sigmoid", ["odds"], ["p"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "volatility",
-        [helper.make_tensor_value_info("window", TensorProto.FLOAT, (BATCH, 1, len(INPUTS)))],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, (BATCH,)) for name in ("logit", "p")],
-        [numpy_helper.from_array(value, name) for name, value in values.items()],
-    )
-    proto = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10, producer_name="tradsys"
-    )
-    onnx.checker.check_model(proto)
-    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def bars_of_a_day(bars: Bars) -> int:

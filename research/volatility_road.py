@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import numpy as np
 from engine.bars import Bars
 from engine.history.atomic import write_whole
 from engine.history.find import find_bars
+from engine.history.store import plain_name
 from engine.jsons import dumps
 from engine.report.paths import writable
 from engine.zones import make_zones
 from models.volatility import volatility_inputs, volatility_memory
+from research.checkpoints import Checkpoints, code_digest
+from research.export_volatility import volatility_graph
 from research.progress import progress_bar
 from research.volatility import (
     EVERYTHING,
@@ -23,13 +27,15 @@ from research.volatility import (
     fit_volatility,
     race,
     realised_ahead,
-    volatility_graph,
 )
 
+RUNS = Path("runs/volatility")
 HEAD = ("forecast", "QLIKE", "R2 of log", "gain on HAR", "DM t", "p")
 
 
-def show_volatility(name: str, ahead: int | None, out: Path | None, as_json: bool, data_root: Path) -> None:
+def show_volatility(
+    name: str, ahead: int | None, out: Path | None, as_json: bool, data_root: Path, resume: bool = False
+) -> None:
     """Race the volatility agent against HAR and EWMA outside the sealed zone, and write its graph if asked to.
 
     Parameters
@@ -44,14 +50,18 @@ def show_volatility(name: str, ahead: int | None, out: Path | None, as_json: boo
         Print JSON and nothing else.
     data_root : Path
         Folder of the stored series.
+    resume : bool
+        Go on from the finished folds of an earlier race on the same bars, by the same code.
     """
     if out is not None:
         writable(out)
     bars = find_bars(name, data_root)
     ahead = ahead or bars_of_a_day(bars)
     zones = make_zones(bars, volatility_memory(ahead), ahead)
+    seen = bars.upto(zones.rows(bars, "validation").stop)
+    parts = Checkpoints(RUNS / plain_name(f"{bars.symbol}-{bars.timeframe}"), race_key(seen, ahead), resume)
     with progress_bar() as tell:
-        races, notes = race(bars.upto(zones.rows(bars, "validation").stop), ahead, tell=tell)
+        races, notes = race(seen, ahead, tell=tell, parts=parts)
     if out is not None:
         write_whole(out, volatility_graph(fit_development(bars.upto(zones.rows(bars, "development").stop), ahead)))
         notes["graph"] = str(out)
@@ -59,6 +69,12 @@ def show_volatility(name: str, ahead: int | None, out: Path | None, as_json: boo
         sys.stdout.write(dumps({"races": [one._asdict() for one in races], **notes}) + "\n")
         return
     _print(f"{bars.symbol} {bars.timeframe}", races, notes)
+
+
+def race_key(bars: Bars, ahead: int) -> str:
+    """Return the sha256 of everything a race depends on: bars, horizon and code."""
+    told = f"volatility|{bars.symbol}|{bars.sessions}|{bars.fingerprint()}|{ahead}|{code_digest()}"
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def fit_development(bars: Bars, ahead: int) -> VolatilityModel:

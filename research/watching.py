@@ -33,7 +33,7 @@ def watch_files(study: Study) -> dict[str, bytes]:
     """Return the files of what is watched: the volatility agent's graph, fitted on development alone."""
     if not study.config.volatility.ahead:
         return {}
-    from research.volatility import volatility_graph
+    from research.export_volatility import volatility_graph
     from research.volatility_road import fit_development
 
     seen = study.bars.upto(study.development.stop)

@@ -82,7 +82,7 @@ class _Moved:
 
 
 def test_a_fade_is_the_trade_against_the_last_move_of_enough_atrs():
-    study = study_of("resnet", sides=["long", "short"], barriers={"k_up": 2.0, "k_down": 1.0})
+    study = study_of("resnet", barriers={"k_up": 2.0, "k_down": 1.0})
     bars, names, fades = study.bars, list(study.names), study.examples.fades
     moved = study.examples.matrix[:, names.index("ret_6")] / study.examples.matrix[:, names.index("atr_pct_14")]
     assert fades.columns == (1, 3)

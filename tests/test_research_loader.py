@@ -206,6 +206,23 @@ def test_curves_are_written_where_they_are_asked_for(tmp_path):
         np.testing.assert_array_equal(drawn.state()[name], value)
 
 
+@pytest.mark.parametrize("kind", ["streaming", "transformer", "supcon"])
+def test_every_network_draws_its_curves_in_the_one_loop_and_learns_the_same(kind, tmp_path):
+    pytest.importorskip("tensorboard", reason="needs tensorboard (dev extra)")
+    from research.candidates import fit_candidate
+
+    small = {"streaming": {"epochs": 2, "band": 8, "chunk": 64}, "supcon": {"epochs": 2, "batch": 32}}
+    examples = dice(160)
+    plain, told = (
+        fit_candidate(kind, examples, halves(examples), settings({"epochs": 2}, compute={"curves": where}, **small))
+        for where in ("", str(tmp_path))
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [f"{kind}-1"]
+    assert plain[1] == told[1]
+    for name, value in plain[0].state().items():
+        np.testing.assert_array_equal(told[0].state()[name], value)
+
+
 def test_curves_without_tensorboard_say_what_to_install(monkeypatch, tmp_path):
     import sys
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine.barriers import label_barriers
 from engine.synthetic import random_bars
 from models.calibration import ConfidenceTable
 from models.predictor import Predictor
 from research.assemble import served_table
 from research.candidates import fit_candidate
-from research.config import CANDIDATES, parse_config
+from research.config import KINDS, parse_config
 from research.fit_auditor import break_even
 from research.fit_regime import fit_regime
 from research.study import Study, make_study
@@ -28,6 +29,11 @@ SMALL = {
     "folds": {"count": 3},
     "trees": {"lags": [0, 1], "rounds": 10, "patience": 5},
     "transformer": {"width": 8, "heads": 2, "feedforward": 16, "epochs": 1, "stride": 4, "seeds": 1},
+    "streaming": {"width": 8, "heads": 2, "feedforward": 16, "band": 4, "epochs": 1, "chunk": 64},
+    "resnet": {"unit": "vol_12", "least_move": 0.5, "epochs": 1},
+    "supcon": {"epochs": 1, "batch": 64},
+    "ensemble": {"members": ["logistic", "resnet"], "folds": 2},
+    "candidates": ["logistic", "trees", "streaming", "resnet", "transformer", "supcon", "ensemble"],
     "regime": {"starts": 2, "screen_bars": 200},
     "auditor": {"rounds": 3, "least_events": 30},
     "thresholds": {"audited": 0.3},
@@ -45,11 +51,12 @@ def spoiled(study: Study, first: int) -> Study:
     beyond = np.arange(len(told.y)) >= first
     matrix = np.where(beyond[:, None], 50.0 * told.matrix + 7.0, told.matrix).astype(np.float32)
     y, net = np.where(beyond, 1.0 - told.y, told.y), np.where(beyond[:, None], -told.net, told.net)
+    fades = None if told.fades is None else told.fades._replace(y=np.where(beyond, 1.0 - told.fades.y, told.fades.y))
     regime = np.where(beyond[:, None], 50.0 * study.regime_features + 7.0, study.regime_features)
-    return replace(study, examples=replace(told, matrix=matrix, y=y, net=net), regime_features=regime)
+    return replace(study, examples=replace(told, matrix=matrix, y=y, net=net, fades=fades), regime_features=regime)
 
 
-@pytest.mark.parametrize("kind", CANDIDATES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_candidate_is_made_of_its_training_rows_and_their_scale(study, kind):
     fold = study.folds()[0]
     told, other = (
@@ -115,3 +122,36 @@ def test_an_auditors_bar_is_made_of_trades_that_were_over_before_its_fold(study)
         assert break_even(changed) != break_even(events)
         assert other[number].tau == audits[number].tau
         np.testing.assert_array_equal(other[number].chance, audits[number].chance)
+
+
+def torn(bars, first):
+    """Return bars that are thrice as dear from a row on."""
+    columns = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close")}
+    for column in columns.values():
+        column[first:] *= 3.0
+    return replace(bars, **columns)
+
+
+@pytest.mark.parametrize("k_down", [1.0, 4.0])
+def test_no_trade_of_either_side_that_counts_has_seen_a_sealed_bar(k_down):
+    """With barriers of different widths the short trade of a row may end long after the long one."""
+    config = parse_config(
+        {
+            "window": 8,
+            "sides": ["long", "short"],
+            "features": ["ret_1", "vol_24"],
+            "barriers": {"k_up": 1.0, "k_down": k_down, "hold": 24},
+            "candidates": ["logistic"],
+        }
+    )
+    bars = random_bars(4000, seed=5, gaps=0.002)
+    study = make_study(config, bars)
+    other = make_study(config, torn(bars, study.stop))
+    counted = (study.examples.end >= 0) & (study.examples.end < study.stop)
+    assert counted.sum() > 3000
+    np.testing.assert_array_equal(study.examples.net[counted], other.examples.net[counted])
+    assert (study.examples.end[counted] == other.examples.end[counted]).all()
+    later = (
+        label_barriers(bars, study.atr, config.rules, side=-1).end > label_barriers(bars, study.atr, config.rules).end
+    )
+    assert later.any() == (k_down != 1.0)

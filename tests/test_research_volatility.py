@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from engine.errors import DataError
 from engine.synthetic import random_bars
 from models.predictor import Predictor
 from models.volatility import INPUTS, foreseen_volatility, volatility_inputs, volatility_memory
+from research.checkpoints import Checkpoints
+from research.export_volatility import volatility_graph
 from research.verbs import research_app
 from research.volatility import (
     EVERYTHING,
@@ -24,8 +29,8 @@ from research.volatility import (
     race,
     realised_ahead,
     taught,
-    volatility_graph,
 )
+from research.volatility_road import race_key
 
 AHEAD = 8
 
@@ -169,6 +174,54 @@ def test_the_command_prints_one_race_and_writes_one_graph(tmp_path):
     told = CliRunner().invoke(research_app, ["volatility", "nasdaq-1d"]).stdout
     assert "QLIKE" in told
     assert "variance of the next 5 bars" in told
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from research.checkpoints import Checkpoints
+from research.volatility import race
+from tests.test_research_volatility import AHEAD, stormy
+
+def tell(text, done, total):
+    if done == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+race(stormy(3000)[0], AHEAD, tell=tell, parts=Checkpoints(Path(sys.argv[1]), "k" * 16, False))
+"""
+
+
+def test_a_race_killed_and_resumed_is_the_race_bit_for_bit(tmp_path):
+    bars = stormy(3000)[0]
+    whole = race(bars, AHEAD)
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False).returncode
+    assert ended == -signal.SIGKILL
+    assert len(list(tmp_path.rglob("fold-*.npz"))) == 5
+    parts = Checkpoints(tmp_path, "k" * 16, resume=True)
+    assert race(bars, AHEAD, parts=parts) == whole  # floats compared as they are
+    assert parts.resumed == [f"fold-{i}" for i in range(5)]
+    kept = tmp_path / f"parts-{'k' * 16}" / "fold-2.npz"
+    arrays = dict(np.load(kept))
+    np.savez(kept, **arrays | {"agent": 2.0 * arrays["agent"]})
+    assert race(bars, AHEAD, parts=Checkpoints(tmp_path, "k" * 16, resume=True)) != whole  # what is kept is what counts
+    assert race(bars, AHEAD, parts=Checkpoints(tmp_path, "k" * 16, resume=False)) == whole
+
+
+def test_the_command_goes_on_after_a_stop_and_never_with_other_bars_or_another_horizon(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = CliRunner().invoke(research_app, ["volatility", "nasdaq-1d", "--json"]).stdout
+    parts = sorted(tmp_path.rglob("fold-*.npz"))
+    assert len(parts) == 8
+    for late in parts[3:]:
+        late.unlink()  # as if it had been stopped
+    before = {path: path.stat().st_mtime_ns for path in parts[:3]}
+    again = CliRunner().invoke(research_app, ["volatility", "nasdaq-1d", "--json", "--resume"])
+    assert again.stdout == whole
+    assert {path: path.stat().st_mtime_ns for path in parts[:3]} == before
+    assert all(path.exists() for path in parts)
+    bars, ahead = stormy(900)[0], 8
+    keys = {race_key(bars, ahead), race_key(bars, 9), race_key(bars[:800], ahead)}
+    assert len(keys) == 3
 
 
 def test_on_bitcoin_it_beats_har_and_har_beats_the_average(shared_data):

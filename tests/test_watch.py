@@ -21,8 +21,8 @@ from models.folder import write_bundle
 from models.volatility import FILE, INPUTS
 from models.watch import Watch, trailing_rank, watches_of
 from research.config import parse_config
+from research.export_volatility import volatility_graph
 from research.train import train
-from research.volatility import volatility_graph
 from research.volatility_road import fit_development
 from research.watching import watches
 from strategies import make_strategy

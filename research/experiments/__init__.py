@@ -38,6 +38,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "A16": Experiment("power_before_live", 60, 10),
     "A17": Experiment("streaming_or_windowed", 1500, 30),
     "A18": Experiment("pooled_or_alone", 60, 10, True),
+    "A19": Experiment("funding_news", 900, 20, True),
 }
 
 

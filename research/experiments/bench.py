@@ -16,7 +16,7 @@ from engine.inference.interval import Draws, Interval
 from engine.score import daily_returns
 from engine.simulate import Result, simulate
 from engine.trials import Trial, market_key
-from models.calibration import ConfidenceTable
+from models.calibration import ConfidenceTable, lean_of
 from research.calibrate import fit_line
 from research.candidates import Model, fit_candidate
 from research.experiments.finding import Standing
@@ -45,7 +45,7 @@ class Told(NamedTuple):
     score : Score
         Of all of them.
     rank : float64 array of shape (m,)
-        Place of p among the predictions of the inner validation.
+        Place among the predictions of the inner validation, for the side it would take.
     """
 
     name: str
@@ -70,7 +70,8 @@ def hear_walk(study: Study, kind: str, name: str = "") -> Told:
     for fold in study.folds():
         rows = study.predictable(fold.test)
         rows = rows[study.judged(rows)]
-        parts.append((rows, *_asked(study, fold, kind, rows, 0)))
+        if len(rows):  # what is known beside the bars may be silent for a whole tile
+            parts.append((rows, *_asked(study, fold, kind, rows, 0)))
     return _told(study, name or kind, WALK_FORWARD, parts)
 
 
@@ -81,11 +82,12 @@ def _asked(study: Study, fold: Fold, kind: str, rows: NDArray[np.int64], other_s
 
 
 def calibrated(study: Study, model: Model, inner: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Return probabilities at some rows and their ranks, calibrated on the inner rows alone."""
+    """Return probabilities at some rows and the ranks of the side they take, calibrated on the inner rows alone."""
     examples, logits = study.examples, model.logits(study.examples, inner)
     line = fit_line(logits, examples.y[inner], study.uniqueness(inner), study.config.calibration.method)
     p = line.apply(model.logits(examples, rows))
-    return p, ConfidenceTable.from_predictions(line.apply(logits)).rank(p)
+    table = ConfidenceTable.from_predictions(line.apply(logits))
+    return p, table.rank_of_lean(p, lean_of(p, study.config.sides))
 
 
 def told_by(study: Study, model: Model, inner: NDArray[np.int64], name: str) -> Told:
@@ -106,7 +108,7 @@ def judged_rows(study: Study) -> NDArray[np.int64]:
     return study.examples.between(study.validation.start, study.validation.stop)
 
 
-def gain(without: Told, losses: Floats, where: NDArray[np.bool_] | None = None) -> Interval:
+def gain(without: Told, losses: Floats, where: NDArray[np.bool_] | None = None, level: float = 0.95) -> Interval:
     """Return how much less other losses are than a forecaster's, as a share of no skill, with its interval.
 
     Parameters
@@ -117,12 +119,14 @@ def gain(without: Told, losses: Floats, where: NDArray[np.bool_] | None = None) 
         Of the other, on the same rows in time order.
     where : bool array of shape (m,), optional
         Rows that count.
+    level : float
+        Confidence of the interval.
     """
     keep = np.ones(len(losses), np.bool_) if where is None else where
     if not keep.any():
         return Interval(None, why="no rows")
     less = (without.losses - losses)[keep] / without.score.no_skill
-    return mean_interval(less, Draws(block=float(min(2 * without.study.block, keep.sum()))))
+    return mean_interval(less, Draws(block=float(min(2 * without.study.block, keep.sum())), level=level))
 
 
 class Traded(NamedTuple):
@@ -151,23 +155,25 @@ class Traded(NamedTuple):
         return np.asarray(self.result.trades["ret"], np.float64)
 
 
-def trade(study: Study, name: str, wishes: NDArray[Any], stretch: slice) -> Traded:
+def trade(study: Study, name: str, wishes: NDArray[Any], stretch: slice, funding: Floats | None = None) -> Traded:
     """Trade wishes of the whole history on a stretch of it, at the study's terms.
 
-    ``wishes`` of shape (n,) are 1 long, -1 short, 0 nothing; or True for long.
+    ``wishes`` of shape (n,) are 1 long, -1 short, 0 nothing; or True for long. ``funding`` of shape (n,) is what a long
+    pays at each open.
     """
     signals = wishing(np.asarray(wishes, np.int8)[stretch], study.atr[stretch])
-    result = simulate(study.bars[stretch], signals, study.config.rules)
+    paid = None if funding is None else funding[stretch]
+    result = simulate(study.bars[stretch], signals, study.config.rules, funding=paid)
     days, daily = daily_returns(result)
     return Traded(name, result, days.astype("datetime64[D]").astype(np.int64), daily)
 
 
-def trade_told(told: Told, threshold: float = THRESHOLD) -> Traded:
-    """Trade long where a model's rank reaches a threshold, from its first row to the end of validation: no gate."""
+def trade_told(told: Told, threshold: float = THRESHOLD, funding: Floats | None = None) -> Traded:
+    """Trade the side a model leans to where its rank reaches a threshold, from its first row to the end: no gate."""
     study = told.study
-    wishes = np.zeros(len(study.bars), np.bool_)
-    wishes[told.rows] = told.rank >= threshold
-    return trade(study, told.name, wishes, slice(int(told.rows[0]), study.stop))
+    wishes = np.zeros(len(study.bars), np.int8)
+    wishes[told.rows] = np.where(told.rank >= threshold, lean_of(told.p, study.config.sides), 0)
+    return trade(study, told.name, wishes, slice(int(told.rows[0]), study.stop), funding)
 
 
 class Walk(NamedTuple):

@@ -19,9 +19,10 @@ from engine.inference.confidence_set import model_confidence_set
 from engine.inference.interval import Draws, Interval
 from research.candidates import fit_candidate
 from research.config import TrainConfig
-from research.experiments.bench import Told, gain, standing_of, told_by, trade_told
+from research.experiments.bench import Told, gain, told_by
 from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED, Column, Finding
 from research.experiments.lab import Lab
+from research.experiments.rivals import traded_lines
 from research.measures import cross_entropy
 
 CLAIM = "contrastive learning with a probe: loss .4683, 10.2 % less"
@@ -105,6 +106,7 @@ def run(lab: Lab) -> Finding:
     gains = {way: gain(base._replace(losses=losses[BCE]), losses[way]) for way in losses if way != BCE}
     in_set = [way for way, p in p_values.items() if p > chosen.size]
     nothing = math.log(configured(lab).supcon.batch - 1)
+    standings, trials = traded_lines((one for told in found.values() for one in told), "A13", "barriers")
     return Finding(
         verdict=verdict(in_set, gains[SUPCON]),
         sentence=_sentence(gains[SUPCON], gains[RANDOM], in_set, float(np.mean(contrast)), nothing),
@@ -114,7 +116,8 @@ def run(lab: Lab) -> Finding:
         n=base.score.n,
         n_eff=base.score.n_eff,
         seeds=tuple(lab.seed + seed for seed in seeds),
-        standings=tuple(standing_of(one, "barriers", trade_told(one)) for told in found.values() for one in told),
+        standings=standings,
+        trials=trials,
     )
 
 

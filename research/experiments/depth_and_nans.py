@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from engine.bars import Floats
 from research.config import TrainConfig
-from research.experiments.bench import Told, hear, judged_rows, standing_of, trade_told
+from research.experiments.bench import Told, hear, judged_rows
 from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED, Column, Finding
 from research.experiments.lab import Lab
+from research.experiments.rivals import traded_lines
 from research.fit_logistic import moments
 from research.hardware import repeatable
 from research.measures import block_se
@@ -150,6 +151,7 @@ def run(lab: Lab) -> Finding:
         rows.append((layers, "before" if first else "after", "1" if clipped else "no", rate, steps, *went))
         lab.tell(f"stress {i + 1} of {len(terms)}", 0.7 + 0.3 * (i + 1) / len(terms))
     word = verdict(noise, failures[True])
+    standings, trials = traded_lines((one for depth in DEPTHS for one in told[depth]), "A11", "barriers")
     return Finding(
         verdict=word,
         sentence=_sentence(word, float(gaps.mean()), noise, failures, max(row[6] for row in rows)),
@@ -164,7 +166,8 @@ def run(lab: Lab) -> Finding:
         n=len(judged_rows(lab.study())),
         n_eff=told[DEPTHS[0]][0].score.n_eff,
         seeds=tuple(lab.seed + seed for seed in seeds),
-        standings=tuple(standing_of(one, "barriers", trade_told(one)) for depth in DEPTHS for one in told[depth]),
+        standings=standings,
+        trials=trials,
     )
 
 

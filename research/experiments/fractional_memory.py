@@ -9,7 +9,6 @@ validation: a feature that drifts is no ground to generalise from.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -17,10 +16,18 @@ from engine.bars import Floats
 from engine.indicators.fractional import ffd_weights, ffd_width
 from engine.inference.interval import Interval
 from research.drift import drift
-from research.experiments.bench import Told, gain, hear, hear_walk, standing_of, trade_told
+from research.experiments.bench import Told
 from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED, WORTH, Column, Finding, judge_gain
 from research.experiments.lab import Lab, with_features
-from research.fit_regime import fit_regime
+from research.experiments.rivals import (
+    columns,
+    gains_over,
+    hear_zones,
+    lines,
+    lines_by_regime,
+    shown,
+    traded_lines,
+)
 from research.study import Study
 
 CLAIM = "fractional differencing makes the model generalise to unseen regimes"
@@ -29,20 +36,7 @@ CUT = 1e-4  # METHODS 2.5: weights below it are left out
 ADF_LAGS, ADF_5 = 24, -2.862  # a day; MacKinnon's 5 % value with a constant
 LAGS = (0, 1, 3, 6)  # bars back at which the series is shown, as the trees' default
 RETURNS = ("ret_1", "ret_3", "ret_6", "ret_12", "ret_24", "ret_48")
-ROLES = ("calm", "normal", "turbulent")
-COLUMNS = (
-    Column("features"),
-    Column("model"),
-    Column("zone"),
-    Column("regime"),
-    Column("n", "d"),
-    Column("loss", ".5f"),
-    Column("AUC", ".3f"),
-    Column("gain over returns", "+.3%"),
-    Column("low", "+.3%"),
-    Column("high", "+.3%"),
-    Column("drift AUC", ".3f"),
-)
+COLUMNS = (*columns("features", "returns"), Column("drift AUC", ".3f"))
 
 
 def verdict(both: Interval, alone: Interval, skill_low: float) -> str:
@@ -116,15 +110,18 @@ def run(lab: Lab) -> Finding:
     d, statistic = smallest_order(price[: study.development.stop])
     series, weights = fractional(price, d), ffd_weights(d, ffd_width(d, CUT))
     kinds, told, apart = lab.pick(("logistic", "trees"), ("logistic",)), dict[tuple[str, str, str], Told](), {}
-    for i, (name, (table, columns)) in enumerate(tables_of(study, series).items()):
-        one = with_features(study, table, columns)
+    for i, (name, (table, named)) in enumerate(tables_of(study, series).items()):
+        one = with_features(study, table, named)
         spans = [one.examples.matrix[one.examples.between(z.start, z.stop)] for z in (one.development, one.validation)]
-        apart[name] = drift(*spans, list(columns), block=study.config.embargo).auc
+        apart[name] = drift(*spans, list(named), block=study.config.embargo).auc
         for kind in kinds:
-            told[name, kind, "validation"] = hear(one, kind, name=f"{kind} on {name}")
-            told[name, kind, "walk-forward"] = hear_walk(one, kind, name=f"{kind} on {name}")
+            told |= hear_zones(one, name, kind, f"{kind} on {name}")
         lab.tell(name, (i + 1) / 3)
-    rows, gains = _rows(lab, told, kinds, apart)
+    gains = gains_over(told, "returns")
+    rows = [(*line, apart[line[0]]) for line in lines(told, gains)]
+    for kind in kinds:
+        rows += [(*line, None) for line in lines_by_regime(lab, told, "returns", "both", kind)]
+    standings, trials = traded_lines(told.values(), "A14", "barriers")
     best = max(kinds, key=lambda kind: gains["both", kind, "walk-forward"].value or -1.0)
     both, alone = (gains[name, best, "walk-forward"] for name in NEW)
     base, scores = told["returns", best, "walk-forward"], [told[name, best, "walk-forward"].score for name in NEW]
@@ -141,48 +138,12 @@ def run(lab: Lab) -> Finding:
         n=base.score.n,
         n_eff=base.score.n_eff,
         seeds=(lab.seed,),
-        standings=tuple(standing_of(one, "barriers", trade_told(one)) for one in told.values()),
+        standings=standings,
+        trials=trials,
     )
 
 
-Heard = dict[tuple[str, str, str], Told]
-
-
-def _rows(
-    lab: Lab, told: Heard, kinds: tuple[str, ...], apart: dict[str, float]
-) -> tuple[list[tuple[Any, ...]], dict[tuple[str, str, str], Interval]]:
-    rows, gains = [], {}
-    for (name, kind, zone), one in told.items():
-        over = gain(told["returns", kind, zone], one.losses) if name != "returns" else Interval(None)
-        gains[name, kind, zone] = over
-        rows.append((name, kind, zone, "all", *_figures(one), over.value, over.low, over.high, apart[name]))
-    for kind in kinds:
-        rows += _by_regime(lab, told["returns", kind, "walk-forward"], told["both", kind, "walk-forward"], kind)
-    return rows, gains
-
-
-def _figures(one: Told) -> tuple[Any, ...]:
-    return one.score.n, one.score.loss, one.score.auc
-
-
-def _by_regime(lab: Lab, base: Told, both: Told, kind: str) -> list[tuple[Any, ...]]:
-    study = lab.study()
-    model, _ = fit_regime(lab.bars, study.regime_features, study.development.stop, study.config)
-    belief = model.belief(lab.bars[: study.stop], study.regime_features[: study.stop])[base.rows]
-    rows = []
-    for k, role in enumerate(ROLES):
-        here = np.isfinite(belief).all(axis=1) & (belief.argmax(axis=1) == k)
-        over = gain(base, both.losses, here)
-        loss = float(both.losses[here].mean()) if here.any() else None
-        rows.append(("both", kind, base.zone, role, int(here.sum()), loss, None, over.value, over.low, over.high, None))
-    return rows
-
-
 def _sentence(word: str, facts: dict[str, float], both: Interval, alone: Interval, apart: dict[str, float]) -> str:
-    def shown(x: Interval) -> str:
-        bounds = "" if x.low is None or x.high is None else f" [{x.low:+.2%}, {x.high:+.2%}]"
-        return "unknown" if x.value is None else f"{x.value:+.2%}{bounds}"
-
     end = {
         CONFIRMED: ": it helps on bars it has not seen",
         REFUTED: ": it brings nothing worth having",

@@ -7,9 +7,7 @@ information. What they add must show against the bars alone *and* against the sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,28 +15,27 @@ from numpy.typing import NDArray
 from engine.bars import DAY_NS, Bars, Floats
 from engine.errors import UsageError
 from engine.inference.interval import Interval
-from research.experiments.bench import Told, gain, hear, hear_walk, standing_of, trade_told
-from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED, WORTH, Column, Finding, judge_gain
+from research.experiments.bench import Told
+from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED, WORTH, Finding, judge_gain
 from research.experiments.lab import Lab, with_features
-from research.fit_regime import fit_regime
+from research.experiments.rivals import (
+    ZONES,
+    Heard,
+    columns,
+    gain_over_mean,
+    gains_over,
+    hear_zones,
+    lines,
+    lines_by_regime,
+    shown,
+    traded_lines,
+)
 
 CLAIM = "the plateau at .50 to .52 needs new information: DXY, NASDAQ, gold"
 SERIES = ("DXY", "QQQ", "GLD", "SPY", "VIX")
 LAGS_DAYS = (1, 5)  # returns of each series over so many sessions
 SHUFFLES, BLOCK_DAYS = (3, 2), 20  # draws of the control, full and quick; days moved together
-ROLES = ("calm", "normal", "turbulent")
-COLUMNS = (
-    Column("macro joined"),
-    Column("model"),
-    Column("zone"),
-    Column("regime"),
-    Column("n", "d"),
-    Column("loss", ".5f"),
-    Column("AUC", ".3f"),
-    Column("gain over bars alone", "+.3%"),
-    Column("low", "+.3%"),
-    Column("high", "+.3%"),
-)
+COLUMNS = columns("macro joined", "bars alone")
 
 
 def verdict(over_bars: Interval, over_shuffled: Interval) -> str:
@@ -106,18 +103,17 @@ def run(lab: Lab) -> Finding:
         one = bare if way == "none" else with_features(study, matrix, (*study.names, *names))
         for kind in kinds:
             label = kind if way == "none" else f"{kind} with macro {way}"
-            told[way, kind, "validation"] = hear(one, kind, name=label)
-            told[way, kind, "walk-forward"] = hear_walk(one, kind, name=label)
+            told |= hear_zones(one, way, kind, label)
         lab.tell(f"macro {way}", (i + 1) / (len(ways) + 1))
-    rows, gains = _rows(told, kinds, draws), {}
+    over = gains_over(told, "none")
+    gains = {kind: (over["as known", kind, "walk-forward"], _over_shuffled(told, kind, draws)) for kind in kinds}
+    rows = lines(told, over)
     for kind in kinds:
-        base, known = told["none", kind, "walk-forward"], told["as known", kind, "walk-forward"]
-        mixed = np.mean([told[f"shuffled {i + 1}", kind, "walk-forward"].losses for i in range(draws)], axis=0)
-        gains[kind] = (gain(base, known.losses), gain(base._replace(losses=mixed), known.losses))
-        rows += _by_regime(lab, base, known, kind)
+        rows += lines_by_regime(lab, told, "none", "as known", kind)
     best = max(kinds, key=lambda kind: gains[kind][0].value or -1.0)
     word, base = verdict(*gains[best]), told["none", best, "walk-forward"]
-    shown = [told[way, kind, zone] for way in ("none", "as known") for kind in kinds for zone in ZONES]
+    asked = [told[way, kind, zone] for way in ("none", "as known") for kind in kinds for zone in ZONES]
+    standings, trials = traded_lines(asked, "A12", "barriers")
     return Finding(
         verdict=word,
         sentence=_sentence(word, best, gains[best], told),
@@ -127,41 +123,18 @@ def run(lab: Lab) -> Finding:
         n=base.score.n,
         n_eff=base.score.n_eff,
         seeds=(lab.seed,),
-        standings=tuple(standing_of(one, "barriers", trade_told(one)) for one in shown),
+        standings=standings,
+        trials=trials,
     )
 
 
-ZONES = ("validation", "walk-forward")
+def _over_shuffled(told: Heard, kind: str, draws: int) -> Interval:
+    base, known = told["none", kind, "walk-forward"], told["as known", kind, "walk-forward"]
+    moved = [told[f"shuffled {i + 1}", kind, "walk-forward"] for i in range(draws)]
+    return gain_over_mean(base, moved, known.losses)
 
 
-def _rows(told: Mapping[tuple[str, str, str], Told], kinds: tuple[str, ...], draws: int) -> list[tuple[Any, ...]]:
-    rows = []
-    for (way, kind, zone), one in told.items():
-        over = gain(told["none", kind, zone], one.losses) if way != "none" else Interval(None)
-        rows.append(
-            (way, kind, zone, "all", one.score.n, one.score.loss, one.score.auc, over.value, over.low, over.high)
-        )
-    return rows
-
-
-def _by_regime(lab: Lab, base: Told, known: Told, kind: str) -> list[tuple[Any, ...]]:
-    study = lab.study()
-    model, _ = fit_regime(lab.bars, study.regime_features, study.development.stop, study.config)
-    belief = model.belief(lab.bars[: study.stop], study.regime_features[: study.stop])[base.rows]
-    rows = []
-    for k, role in enumerate(ROLES):
-        here = np.isfinite(belief).all(axis=1) & (belief.argmax(axis=1) == k)
-        over = gain(base, known.losses, here)
-        loss = float(known.losses[here].mean()) if here.any() else None
-        rows.append(("as known", kind, base.zone, role, int(here.sum()), loss, None, over.value, over.low, over.high))
-    return rows
-
-
-def _sentence(word: str, kind: str, gains: tuple[Interval, Interval], told: Mapping[tuple[str, str, str], Told]) -> str:
-    def shown(x: Interval) -> str:
-        bounds = "" if x.low is None or x.high is None else f" [{x.low:+.2%}, {x.high:+.2%}]"
-        return "unknown" if x.value is None else f"{x.value:+.2%}{bounds}"
-
+def _sentence(word: str, kind: str, gains: tuple[Interval, Interval], told: Heard) -> str:
     early = told["a day early", kind, "walk-forward"].score.auc
     end = {
         CONFIRMED: ": it brings information",

@@ -265,6 +265,20 @@ LEARNING = (
         ("tests/test_research_pooled.py::test_no_market_teaches_what_was_not_over_when_the_later_rows_began",),
     ),
     Planted(
+        "a search's other markets tell what is held out at home",
+        "research/tuning.py",
+        "    return rows[(end < first) | (start > last + study.config.embargo)]\n",
+        "    return rows\n",
+        ("tests/test_research_pooled_tune.py::test_a_twin_in_the_pool_tells_no_held_out_label",),
+    ),
+    Planted(
+        "a short trade ends when the long one does",
+        "research/events.py",
+        "short.ret, np.where(end >= 0, np.maximum(end, short.end), -1)",
+        "short.ret, end",
+        ("tests/test_research_scope.py::test_no_trade_of_either_side_that_counts_has_seen_a_sealed_bar",),
+    ),
+    Planted(
         "the scaler has seen every bar",
         "research/fit_logistic.py",
         "    mean, deviation = moments(examples.lagged(split.train, (0,)))\n",
