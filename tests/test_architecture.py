@@ -17,7 +17,7 @@ SOURCES = [*sorted(p for f in FOLDERS for p in (ROOT / f).rglob("*.py")), ROOT /
 EVERY_SOURCE = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_KERNEL = 300, 40, 60
-LINE_BUDGET = 40_000  # raised only by a commit that says why
+LINE_BUDGET = 42_000  # raised only by a commit that says why
 
 
 def _functions(path: Path) -> list[ast.FunctionDef]:

@@ -139,9 +139,10 @@ def test_no_trade_of_either_side_that_counts_has_seen_a_sealed_bar(k_down):
         {
             "window": 8,
             "sides": ["long", "short"],
-            "features": ["ret_1", "vol_24"],
+            "features": SMALL["features"],
             "barriers": {"k_up": 1.0, "k_down": k_down, "hold": 24},
-            "candidates": ["logistic"],
+            "candidates": ["resnet"],  # which alone may have them
+            "resnet": SMALL["resnet"],
         }
     )
     bars = random_bars(4000, seed=5, gaps=0.002)
