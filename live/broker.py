@@ -256,6 +256,10 @@ class Broker(Protocol):
         """Return bars that open at or after a time, oldest first, the forming one last; one page if there are many."""
         ...
 
+    def funding(self, symbol: str, since: int) -> list[tuple[int, float]]:
+        """Return when funding of a perpetual was due at or after a time, and its rates, oldest first, all pages."""
+        ...
+
     def quote(self, symbol: str) -> Quote:
         """Return the best prices."""
         ...

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from engine.bars import parse_timeframe
+from engine.bars import Bars, parse_timeframe
 from engine.errors import SettingsError, TradingError
 from engine.features import feature_needs
 from engine.history.context import with_context
@@ -25,6 +25,7 @@ from live.broker import Broker, MarketTerms, Retry
 from live.candles import Candles, nothing_yet
 from live.clock import Clock
 from live.desk import Desk, Office, Tell
+from live.funding import Funding
 from live.hand import Hand
 from live.identity import Identity
 from live.journal import Journal
@@ -117,7 +118,8 @@ def _desk(settings: Settings, outside: Surroundings, terms: MarketTerms, office:
     path = settings.folder / f"{terms.symbol}.db"
     length = parse_timeframe(bundle.manifest.market.timeframe)
     candles = Candles(outside.broker, terms.symbol, length, strategy.memory, None)
-    candles.beside = partial(with_context, names=feature_needs(bundle.feature_names), data_root=outside.data)
+    known = partial(with_context, names=feature_needs(bundle.feature_names), data_root=outside.data)
+    candles.beside = _with_funding(candles, known) if terms.perpetual else known
     candles.beside(nothing_yet(length, terms.symbol))  # a series that is not stored is missed now, not at the close
     first = _first_bar(path)
     if first is None:
@@ -145,6 +147,12 @@ def _desk(settings: Settings, outside: Surroundings, terms: MarketTerms, office:
     if settings.mode != "paper":
         hand = Hand(outside.broker, journal, terms, outside.clock, _begun(ledger, office))
     return Desk(Bot(strategy, identity.rules, ledger), candles, office, journal, hand, lambda _desk, _price: 0.0)
+
+
+def _with_funding(candles: Candles, known: Callable[[Bars], Bars]) -> Callable[[Bars], Bars]:
+    """Know beside the bars of a perpetual what its holders pay, too."""
+    funding = Funding(candles.broker, candles.symbol)
+    return lambda bars: funding.beside(known(bars), None if candles.bars is None else candles.bars.open_time[-1])
 
 
 def _first_bar(path: Path) -> np.datetime64 | None:
