@@ -131,10 +131,8 @@ class OrderRequest(NamedTuple):
     ----------
     client_id : str
         See `live.orders.client_order_id`.
-    symbol : str
-        Its market.
-    side : int
-        1 buy, -1 sell.
+    symbol, side
+        Its market; 1 buy, -1 sell.
     quantity : float
         Units, a multiple of the lot.
     kind : str

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 from engine.bars import format_time
 from engine.rules import Rules
 from live import schema_orders as kinds
-from live.account import ACTIVE, FLATTEN, HALTED, PERSON, AccountBook, Standing
+from live.account import ACTIVE, FLATTEN, HALTED, PERSON, Standing
 from live.bot import Bot
 from live.broker import Quote
 from live.candles import Candles, receipt
-from live.follow import Action, Manner, Note, View, plan
+from live.follow import Action, Note, View, plan
 from live.hand import Hand, Seen
 from live.journal import ENTRY, INTENDED, Journal
-from live.limits import SECOND_NS, Limits, judge_bars, judge_errors, judge_orders
+from live.limits import SECOND_NS, judge_bars, judge_errors, judge_orders
+from live.office import Office
 from live.wanted import Wanted, wanted, with_barriers
 
 ROUNDS = 8  # of look, plan, act; what is left is done at the next look
@@ -24,42 +24,7 @@ SHOWN_NS = 5 * SECOND_NS  # by then an exchange shows the candle that has begun
 PATIENCE_NS = 20 * SECOND_NS  # exchanges report a fill before the position, or the other way round
 HOUR_NS = 3600 * SECOND_NS
 
-Tell = Callable[[str, str, str], None]
 Units = Callable[["Desk", float], float]
-
-
-class Office(NamedTuple):
-    """What all desks of an account share.
-
-    Parameters
-    ----------
-    book : AccountBook
-        States, commands, worth.
-    now : callable
-        The exchange's clock as we know it, nanoseconds since 1970.
-    limits : Limits
-        How far the bot may go.
-    manner : Manner
-        How entries are made.
-    poll_ns : int
-        Time between looks while something stands.
-    tell : callable
-        Told symbol, kind (see `live.schema_orders.KINDS`) and message of what a person should know.
-    """
-
-    book: AccountBook
-    now: Callable[[], int]
-    limits: Limits
-    manner: Manner
-    poll_ns: int
-    tell: Tell
-
-    def put(self, symbol: str, standing: Standing) -> None:
-        """Write down a state, and tell a person when it is another."""
-        if self.book.put(symbol, standing):
-            said = f"{standing.state}: {standing.cause}" + (f" ({standing.reason})" if standing.reason else "")
-            self.book.note(symbol, kinds.STATE, said)
-            self.tell(symbol, kinds.STATE, said)
 
 
 class Desk:
@@ -89,6 +54,7 @@ class Desk:
         self.symbol = candles.symbol
         self.rules: Rules = bot.rules
         self.quote: Quote | None = None
+        self.others: Sequence[Desk] = ()  # of the same account
         self.failed = ""
         self.silent = 0
         self.next_look = 0
@@ -171,11 +137,18 @@ class Desk:
         want = wanted(self.bot.account, self.rules)
         return with_barriers(want, self._opened() or self._stand_in(), self.rules)
 
+    def look(self, hand: Hand) -> Seen:
+        """Return what stands at the exchange, and write down what explains it."""
+        seen = hand.look()
+        for other in self.others if hand.terms.base and not hand.terms.perpetual else ():
+            hand.journal.pay_fees_of(other.symbol, other.journal, self.price)
+        return seen
+
     def follow(self, hand: Hand) -> None:
         """Look at the exchange, and do what is missing, until all is as wanted."""
         self.next_look = self.office.now() + self.office.poll_ns
         for _ in range(ROUNDS):
-            seen = hand.look()
+            seen = self.look(hand)
             if not self._explained(hand, seen):
                 return
             self._judge(hand)
@@ -235,6 +208,8 @@ class Desk:
         if self.flattening:
             hand.take_over(seen, self.price)
             return True
+        for other in self.others:  # a fill there may have been paid for with what is traded here
+            other.next_look = 0
         now, what = self.office.now(), "; ".join(hand.unexplained(seen))
         since = self._unexplained_since = self._unexplained_since or now
         if now - since < PATIENCE_NS and hand.journal.begun:

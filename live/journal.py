@@ -12,6 +12,7 @@ from live.broker import OPEN, ExchangeFill, Order, OrderRequest
 
 INTENDED, UNSENT = "intended", "unsent"  # written down and not yet answered; known never to have arrived
 ENTRY, TARGET, STOP = "entry", "target", "stop"
+DUST = 1e-10  # exchanges keep eight decimals; sums of them are that exact
 
 
 class Sent(NamedTuple):
@@ -152,12 +153,38 @@ class Journal:
 
     def take_over(self, quantity: float, price: float) -> None:
         """Write down units found at the exchange as the bot's own."""
-        at = self.now()
-        name, side = f"taken over {at}", 1 if quantity > 0 else -1
-        row = (name, at, at, "", name, "taken over", None, side, abs(quantity), price, 0.0, "")
-        self.file.add("exchange_fills", row)
+        self._book("taken over", quantity, price)
+
+    def _book(self, leg: str, quantity: float, price: float) -> None:
+        """Write down units that came or went without an order of this symbol."""
+        at, side = self.now(), 1 if quantity > 0 else -1
+        name = f"{leg} {at}"
+        self.file.add("exchange_fills", (name, at, at, "", name, leg, None, side, abs(quantity), price, 0.0, ""))
         self._trades.add(name)
         self.net += quantity
+
+    def fees_in(self, currency: str, since: int) -> float:
+        """Return what fills since a time paid in a currency."""
+        query = "SELECT fee FROM exchange_fills WHERE client_id <> '' AND fee_currency = ? AND time >= ?"
+        return math.fsum(row[0] for row in self.file.select(query, currency, since))
+
+    def pay_fees_of(self, symbol: str, other: Journal, price: float) -> None:
+        """Write down what another symbol's fills paid in the currency traded here, each fee once.
+
+        It is taken from what was set aside, as far as that goes, and then from the bot's own units.
+        """
+        begun = self.file.select("SELECT at FROM adoptions ORDER BY number LIMIT 1")
+        if not begun:
+            return  # what was paid before the first look is no part of what was found there
+        leg = f"fees of {symbol}"
+        paid = self.file.select("SELECT quantity FROM adoptions WHERE reason = ?", leg)
+        paid += self.file.select("SELECT -quantity FROM exchange_fills WHERE leg = ?", leg)
+        owed = other.fees_in(self.base, begun[0][0]) + math.fsum(row[0] for row in paid)
+        aside = min(owed, max(self.baseline, 0.0))
+        if aside > DUST:
+            self.adopt(-aside, [], leg)
+        if owed - aside > DUST:
+            self._book(leg, aside - owed, price)
 
     def note(self, kind: str, message: str, open_time: int | None = None) -> bool:
         """Write down what a person should know; of one kind and bar once. Return whether it was news."""
@@ -202,7 +229,7 @@ class Journal:
                 self.orders[sent.client_id] = sent
         moves = []
         for trade_id, time, client_id, *fact in self.file.select(f"SELECT {_FILL} FROM exchange_fills ORDER BY rowid"):
-            self._count(trade_id, time)
+            self._count(trade_id, 0 if client_id == trade_id else time)  # of orders alone
             moves += [self._moved(*fact)] if client_id else []
             if client_id in self.orders:
                 known = self.orders[client_id]

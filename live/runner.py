@@ -11,8 +11,9 @@ from live import schema_orders as kinds
 from live.account import ACTIVE, ADOPT, FLATTEN, HALT, HALTED, PERSON, REDUCING, RESUME, Command, Standing
 from live.broker import Broker, Retry
 from live.clock import Clock
-from live.desk import Desk, Office
+from live.desk import Desk
 from live.limits import SECOND_NS, judge_clock, judge_worth
+from live.office import Office
 
 LOOP_S = 0.5  # commands are read, and signals heard, this often
 CLOSING_S = 0.1  # right after a close the exchange is asked this often
@@ -220,7 +221,7 @@ class Runner:
         if desk.hand is None:
             return f"{desk.symbol}: there is nothing to adopt on paper"
         try:
-            said = desk.hand.adopt(desk.hand.look(), "a person said so")
+            said = desk.hand.adopt(desk.look(desk.hand), "a person said so")
         except BrokerError as why:
             return f"{desk.symbol}: {why}; ask again"
         self.office.book.clear(desk.symbol, kinds.UNEXPLAINED)

@@ -24,7 +24,7 @@ from live.bot import Bot
 from live.broker import Broker, MarketTerms, Retry
 from live.candles import Candles, nothing_yet
 from live.clock import Clock
-from live.desk import Desk, Office, Tell
+from live.desk import Desk
 from live.funding import Funding
 from live.hand import Hand
 from live.identity import Identity
@@ -33,6 +33,8 @@ from live.keys import Keys
 from live.ledger import Ledger
 from live.limits import SECOND_NS
 from live.lock import Lock
+from live.logs import Tell
+from live.office import Office
 from live.replay import rules_of
 from live.runner import Account, ExchangeTime, Runner
 from live.settings import Settings
@@ -103,6 +105,8 @@ def opened(settings: Settings, outside: Surroundings) -> Iterator[Runner]:
         for each in terms:
             desks.append(_desk(settings, outside, each, office, stack))
             desks[-1].units = lambda desk, price: account.units(desks, desk, price, settings.limits.max_exposure)
+        for desk in desks:
+            desk.others = [other for other in desks if other is not desk]
         book.note("", kinds.STARTED, f"{settings.mode}, {', '.join(settings.symbols)}")
         yield Runner(desks, office, time, account)
 
