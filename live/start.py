@@ -19,7 +19,7 @@ from engine.errors import SettingsError, TradingError
 from engine.features import feature_needs
 from engine.history.context import with_context
 from live import schema_orders as kinds
-from live.account import AccountBook, account_lock
+from live.account import FILE, AccountBook, account_lock
 from live.bot import Bot
 from live.broker import Broker, MarketTerms, Retry
 from live.candles import Candles, nothing_yet
@@ -89,8 +89,7 @@ def opened(settings: Settings, outside: Surroundings) -> Iterator[Runner]:
             stack.enter_context(
                 closing(account_lock(outside.locks, settings.exchange, settings.mode, settings.keys.fingerprint))
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(closing(Lock(folder / "account.db")))
+        stack.enter_context(closing(_folder_lock(folder)))
         time = ExchangeTime(broker, outside.clock)
         _patiently(time.ask, outside)
         book = stack.enter_context(closing(AccountBook(folder, time.now, power_safe=not paper)))
@@ -109,6 +108,17 @@ def opened(settings: Settings, outside: Surroundings) -> Iterator[Runner]:
             desk.others = [other for other in desks if other is not desk]
         book.note("", kinds.STARTED, f"{settings.mode}, {', '.join(settings.symbols)}")
         yield Runner(desks, office, time, account)
+
+
+def _folder_lock(folder: Path) -> Lock:
+    """Make the folder of the ledgers, and hold it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Lock(folder / FILE)
+    except OSError as why:
+        raise SettingsError(
+            f"BOT_LEDGER: {folder} cannot be a folder of ledgers ({why.strerror}); set another BOT_LEDGER"
+        ) from None
 
 
 def _desk(settings: Settings, outside: Surroundings, terms: MarketTerms, office: Office, stack: ExitStack) -> Desk:
@@ -225,8 +235,6 @@ def run_bot(settings: Settings, outside: Surroundings) -> int:
     with opened(settings, outside) as runner, StopRequest() as stop:
         try:
             code = runner.run(lambda: stop.received)
-        except TradingError:
-            raise
         except Exception as why:
             return _unforeseen(runner, why, outside.tell, settings.keys)
         runner.office.book.note("", kinds.STOPPED, stop.received or "no symbol could go on")
@@ -236,12 +244,14 @@ def run_bot(settings: Settings, outside: Surroundings) -> int:
 def _unforeseen(runner: Runner, why: Exception, tell: Tell, keys: Keys) -> int:
     """Write down and tell what nobody foresaw, keys left out."""
     place = traceback.extract_tb(why.__traceback__)[-1]
-    said = keys.scrub(f"{type(why).__name__} in {place.name}, line {place.lineno}: {why}")
+    where = "" if isinstance(why, TradingError) else f" in {place.name}, line {place.lineno}"
+    said = keys.scrub(f"{type(why).__name__}{where}: {why}")
     for desk in runner.desks:
         with suppress(TradingError):
             desk.bot.ledger.note(RuntimeError(said), desk.bot.last_bar)
     with suppress(TradingError):
         runner.office.book.note("", kinds.FAILED, said)
     tell("", kinds.FAILED, f"{said}; protective orders stay where they are")
-    sys.stderr.write(keys.scrub("".join(traceback.format_exception(why))))
+    if where:
+        sys.stderr.write(keys.scrub("".join(traceback.format_exception(why))))
     return UNHANDLED
