@@ -72,7 +72,10 @@ class Exchange:
         self._ccxt.has["fetchCurrencies"] = False  # a private page that nothing here needs
         self._wire = Wire(self._ccxt, self.keys)
         if testnet:
-            self._ccxt.set_sandbox_mode(True)
+            if self.perpetual:  # Binance closed its futures testnet for its demo trading
+                self._ccxt.enable_demo_trading(True)
+            else:
+                self._ccxt.set_sandbox_mode(True)
         if urls is not None:
             self._ccxt.urls["api"] = {**self._ccxt.urls["api"], **urls}
 
