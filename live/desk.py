@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from engine.bars import format_time
+from engine.errors import BrokerError
 from engine.rules import Rules
 from live import schema_orders as kinds
 from live.account import ACTIVE, FLATTEN, HALTED, PERSON, Standing
 from live.bot import Bot
-from live.broker import Quote
+from live.broker import OPEN, Quote
 from live.candles import Candles, receipt
-from live.follow import Action, Note, View, plan
+from live.follow import Action, Cancel, Note, View, plan
 from live.hand import Hand, Seen
 from live.journal import ENTRY, INTENDED, Journal
-from live.limits import SECOND_NS, judge_bars, judge_errors, judge_orders
+from live.limits import ERRORS, ORDERS, SECOND_NS, judge_bars, judge_errors, judge_orders
 from live.office import Office
 from live.wanted import Wanted, wanted, with_barriers
 
@@ -55,7 +56,9 @@ class Desk:
         self.rules: Rules = bot.rules
         self.quote: Quote | None = None
         self.others: Sequence[Desk] = ()  # of the same account
-        self.failed = ""
+        self.failed, self.lost = "", False  # lost: not even its position could be closed
+        self.parting = False  # the bot is about to stop
+        self.loose = False  # something rests that may be filled unseen, or a position has no exits yet
         self.silent = 0
         self.next_look = 0
         self._guess = (0, 0.0)
@@ -66,6 +69,8 @@ class Desk:
     def next_due(self) -> int:
         """When there is something to do, by the exchange's clock."""
         close = max(self.candles.next_close, self._next_ask)
+        if self.failed:
+            return self.next_look
         return min(close, self.next_look) if self.hand is not None else close
 
     def step(self) -> None:
@@ -78,15 +83,24 @@ class Desk:
         DataError
             If the bars cannot be traded on.
         """
-        now, decided = self.office.now(), 0
-        if now >= max(self.candles.next_close, self._next_ask):
-            decided = self.close()
-            waited = self.office.now() - self.candles.next_close
-            self._next_ask = 0 if decided else self.office.now() + min(max(waited // 10, SOONEST_NS), IDLE_NS)
-            late = judge_bars(self.office.limits, self.office.now(), self.candles.next_close)
-            self.office.put(self.symbol, late)
-        if self.hand is not None and (decided or self.office.now() >= self.next_look):
+        decided, trouble = 0, None
+        if not self.failed and self.office.now() >= max(self.candles.next_close, self._next_ask):
+            try:
+                decided = self._close_in_time()
+            except BrokerError as why:  # without candles orders are looked after all the same
+                trouble = why
+        if self.hand is not None and self.bot.account is not None and (decided or self.office.now() >= self.next_look):
             self.follow(self.hand)
+        if trouble is not None:
+            raise trouble
+
+    def _close_in_time(self) -> int:
+        """Decide on what closed, and judge how late it is; return how many bars."""
+        decided = self.close()
+        waited = self.office.now() - self.candles.next_close
+        self._next_ask = 0 if decided else self.office.now() + min(max(waited // 10, SOONEST_NS), IDLE_NS)
+        self.office.put(self.symbol, judge_bars(self.office.limits, self.office.now(), self.candles.next_close))
+        return decided
 
     def close(self) -> int:
         """Decide on every bar that closed since the last look, in order; return how many."""
@@ -152,7 +166,8 @@ class Desk:
             if not self._explained(hand, seen):
                 return
             self._judge(hand)
-            if self.office.book.standing(self.symbol).state == HALTED and not self.flattening:
+            if self._stopped and not self.flattening:
+                self._take_back(hand)
                 return
             actions = self._plan(hand)
             for note in actions:
@@ -166,6 +181,16 @@ class Desk:
                 hand.act(action)
         self.next_look = self.office.now() + SOON_NS
 
+    @property
+    def _stopped(self) -> bool:
+        """Whether nothing at all may be sent: orders were too many, or refused one after the other."""
+        return bool(self.office.book.halted_by(self.symbol) & {ORDERS, ERRORS})
+
+    def _take_back(self, hand: Hand) -> None:
+        """Cancel entries that rest: nobody would look after what they buy."""
+        for order in [o for o in hand.journal.orders.values() if o.purpose == ENTRY and o.status == OPEN]:
+            hand.act(Cancel(order.client_id))
+
     def _plan(self, hand: Hand) -> list[Action]:
         """What to do next."""
         journal, want = hand.journal, self.want()
@@ -175,7 +200,8 @@ class Desk:
             journal.forget(want.wish_time)
         self.quote = quote = hand.broker.quote(self.symbol)
         entries = [o for o in journal.orders.values() if o.purpose == ENTRY and o.wish_time == want.wish_time]
-        entering = want.enter and not any(order.standing or order.filled for order in entries)
+        halted = self.parting or (not self.flattening and bool(self.office.book.halted_by(self.symbol)))
+        entering = want.enter and not halted and not any(order.standing or order.filled for order in entries)
         price = quote.ask if want.side > 0 else quote.bid
         view = View(
             bot=self.bot.ledger.identity.id,
@@ -188,7 +214,9 @@ class Desk:
             opened=self._opened(),
             last_fill=journal.last_fill,
         )
-        manner = self.office.manner._replace(barred=self._barred(hand, want, quote), slippage=self.rules.slippage)
+        barred = self._barred(hand, want, quote)
+        manner = self.office.manner._replace(barred=barred, slippage=self.rules.slippage, halted=halted)
+        self.loose = bool(journal.net and want.side) or any(o.purpose == ENTRY and o.standing for o in view.orders)
         return plan(want, view, manner, hand.terms)
 
     def _barred(self, hand: Hand, want: Wanted, quote: Quote) -> str:
@@ -205,19 +233,22 @@ class Desk:
         if hand.begin(seen, self.price):
             self._unexplained_since = None
             return True
-        if self.flattening:
-            hand.take_over(seen, self.price)
-            return True
         for other in self.others:  # a fill there may have been paid for with what is traded here
             other.next_look = 0
         now, what = self.office.now(), "; ".join(hand.unexplained(seen))
         since = self._unexplained_since = self._unexplained_since or now
-        if now - since < PATIENCE_NS and hand.journal.begun:
+        known = self.flattening and self.office.book.clear(self.symbol, kinds.UNEXPLAINED)
+        if now - since < PATIENCE_NS and hand.journal.begun and not known:
             self.next_look = now + SOON_NS
+        elif self.flattening:
+            hand.take_over(seen, self.price)
+            self._unexplained_since = None
+            return True
         elif not self.office.book.holds(self.symbol, kinds.UNEXPLAINED):
             todo = f"`tradsys live adopt {self.symbol}` leaves it alone, `tradsys live flatten {self.symbol}` closes it"
             self.office.put(self.symbol, Standing(HALTED, kinds.UNEXPLAINED, f"{what}; {todo}"))
             self._note(kinds.UNEXPLAINED, what, None)
+            self._take_back(hand)
         return False
 
     def _judge(self, hand: Hand) -> None:
