@@ -14,7 +14,7 @@ from live.broker import OPEN, Quote
 from live.candles import Candles, receipt
 from live.follow import Action, Cancel, Note, View, plan
 from live.hand import Hand, Seen
-from live.journal import ENTRY, INTENDED, Journal
+from live.journal import ENTRY, INTENDED, STOP, Journal
 from live.limits import ERRORS, ORDERS, SECOND_NS, judge_bars, judge_errors, judge_orders
 from live.office import Office
 from live.wanted import Wanted, wanted, with_barriers
@@ -216,7 +216,8 @@ class Desk:
         )
         barred = self._barred(hand, want, quote)
         manner = self.office.manner._replace(barred=barred, slippage=self.rules.slippage, halted=halted)
-        self.loose = bool(journal.net and want.side) or any(o.purpose == ENTRY and o.standing for o in view.orders)
+        standing = {order.purpose for order in view.orders if order.standing}
+        self.loose = ENTRY in standing or bool(journal.net and want.side and STOP not in standing)
         return plan(want, view, manner, hand.terms)
 
     def _barred(self, hand: Hand, want: Wanted, quote: Quote) -> str:
@@ -233,13 +234,13 @@ class Desk:
         if hand.begin(seen, self.price):
             self._unexplained_since = None
             return True
-        for other in self.others:  # a fill there may have been paid for with what is traded here
-            other.next_look = 0
         now, what = self.office.now(), "; ".join(hand.unexplained(seen))
         since = self._unexplained_since = self._unexplained_since or now
         known = self.flattening and self.office.book.clear(self.symbol, kinds.UNEXPLAINED)
         if now - since < PATIENCE_NS and hand.journal.begun and not known:
             self.next_look = now + SOON_NS
+            for other in self.others:  # a fill there may have been paid for with what is traded here
+                other.next_look = 0
         elif self.flattening:
             hand.take_over(seen, self.price)
             self._unexplained_since = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from requests.adapters import HTTPAdapter
 
 from engine.errors import SettingsError
 from live import desk as desks
+from live import door
 from live import schema_orders as kinds
 from live.account import account_lock
 from live.broker import OrderRequest, Retry
@@ -319,6 +321,9 @@ def test_a_polite_stop_waits_until_what_is_held_is_protected(world):
         assert runner.run(lambda: "SIGTERM") == 0
         assert [order.kind for order in venue.spot.standing] == ["LIMIT_MAKER", "STOP_LOSS"]
         assert venue.now < begun + 12_000
+        before = venue.now
+        assert runner.run(lambda: "SIGTERM") == 0  # protected already: it does not wait
+        assert venue.now == before
 
 
 def test_who_only_looks_whether_a_bot_runs_does_not_keep_it_from_starting(tmp_path):
@@ -344,6 +349,26 @@ def test_a_ledger_that_cannot_be_a_folder_is_a_mistake_in_one_line(world):
     settings.folder.write_text("the ledger of a replay")
     with pytest.raises(SettingsError, match=r"BOT_LEDGER: .*cannot be a folder of ledgers"), bot(settings, venue):
         pass
+
+
+def test_a_start_that_fails_is_told_to_who_is_to_be_notified_and_ends_with_try_again(world, monkeypatch, capsys):
+    venue, settings = world()
+    venue.faults.plan("reset", times=10**6)
+    heard = []
+
+    def surroundings(_settings, tell):
+        return Surroundings(broker_of(venue), VenueClock(venue), lambda *said: (tell(*said), heard.append(said)))
+
+    @contextmanager
+    def speaking(_settings):
+        yield lambda *said: heard.append(said)
+
+    monkeypatch.setattr(door, "surroundings", surroundings)
+    monkeypatch.setattr(door, "speaking", speaking)
+    monkeypatch.setattr(door, "read_settings", lambda _file: replace(settings, notify="json://somebody"))
+    assert door.run(None, None, settings.folder) == 1
+    assert "binance does not answer" in capsys.readouterr().err
+    assert any(kind == kinds.FAILED and "did not start: binance does not answer" in said for _, kind, said in heard)
 
 
 class Recording(HTTPAdapter):
