@@ -113,7 +113,7 @@ def opened(settings: Settings, outside: Surroundings) -> Iterator[Runner]:
 def _folder_lock(folder: Path) -> Lock:
     """Make the folder of the ledgers, and hold it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is earned and how is nobody else's
         return Lock(folder / FILE)
     except OSError as why:
         raise SettingsError(
