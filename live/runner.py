@@ -19,7 +19,7 @@ LOOP_S = 0.5  # commands are read, and signals heard, this often
 CLOSING_S = 0.1  # right after a close the exchange is asked this often
 CLOCK_NS, WORTH_NS = 60 * SECOND_NS, 300 * SECOND_NS
 LONGEST_WAIT_S = 60.0
-PARTING = 20  # looks before a polite stop, half a second apart
+PARTING, SILENCES = 20, 3  # looks before a polite stop, half a second apart; of them without an answer
 FAILED = "failed"
 OURS = (DataError, ModelMismatch, SettingsError, UsageError)  # a symbol that cannot go on; the others can
 
@@ -143,7 +143,7 @@ class Runner:
             for _ in range(PARTING if desk.hand is not None and not desk.failed else 0):
                 desk.next_look = 0
                 self._step(desk)
-                if not desk.loose:
+                if not desk.loose or desk.silent >= SILENCES:
                     break
                 self.time.clock.sleep(LOOP_S)
 

@@ -326,6 +326,17 @@ def test_a_polite_stop_waits_until_what_is_held_is_protected(world):
         assert venue.now == before
 
 
+def test_a_polite_stop_does_not_wait_for_an_exchange_that_is_down(world):
+    venue, settings = world(manner=LATE)
+    with bot(settings, venue) as runner:
+        resting = rests(runner, venue)
+        venue.faults.plan("timeout", times=10**6)
+        before = venue.now
+        assert runner.run(lambda: "SIGTERM") == 0
+        assert resting.standing  # nothing could be done
+        assert venue.now - before < 45_000
+
+
 def test_who_only_looks_whether_a_bot_runs_does_not_keep_it_from_starting(tmp_path):
     import fcntl
 
