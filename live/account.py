@@ -85,13 +85,19 @@ class AccountBook:
 
     def standing(self, symbol: str) -> Standing:
         """Return the gravest state that holds for a symbol."""
+        return max(self._found(symbol), key=lambda each: SEVERITY.index(each.state), default=Standing(ACTIVE))
+
+    def halted_by(self, symbol: str) -> set[str]:
+        """Return the causes that halt a symbol."""
+        return {standing.cause for standing in self._found(symbol) if standing.state == HALTED}
+
+    def _found(self, symbol: str) -> list[Standing]:
         now = self.now()
-        found = [
+        return [
             standing
             for (whose, _), standing in self._states.items()
             if whose in ("", symbol) and (standing.until is None or now < standing.until)
         ]
-        return max(found, key=lambda standing: SEVERITY.index(standing.state), default=Standing(ACTIVE))
 
     def put(self, symbol: str, standing: Standing) -> bool:
         """Write down a state of a symbol (``''``: of all) and its cause; return whether it is another than before."""
@@ -179,4 +185,11 @@ def account_lock(folder: Path, exchange: str, mode: str, fingerprint: str) -> Lo
         If another bot trades that account.
     """
     name = f"{exchange}-{mode}-{fingerprint}"
-    return Lock(folder / f"tradsys-{name}", f"account {name}", "stop that bot first")
+    path = folder / f"tradsys-{name}"
+    try:
+        return Lock(path, f"account {name}", "stop that bot first")
+    except OSError as why:
+        raise SettingsError(
+            f"{path}.lock, by which bots of one account find each other, cannot be held ({why.strerror}): it is another"
+            " user's or a link; run one bot of the account, as one user, and remove that file"
+        ) from None

@@ -16,6 +16,7 @@ from engine.rules import Rules
 from engine.run import run
 from engine.signals import Strategy
 from engine.terms import Account
+from live.funding import rates_of
 from live.ledger import BarRecord, Ledger, Receipt
 from live.orders import fills_of
 
@@ -114,7 +115,7 @@ class Bot:
         """Decide on the last bar, from the bars that count and no others, and write it down."""
         known = 0 if self._seen is None else len(self._seen)
         bars = window[-min(known + fresh, self.strategy.memory) :]
-        done = run(self.strategy, bars, self.rules, start=self.account, since=len(bars) - 1)
+        done = run(self.strategy, bars, self.rules, self.account, len(bars) - 1, rates_of(bars))
         result = done.result
         fills = fills_of(result, self._name)
         record = BarRecord(window[-fresh:], done.signals, result.account, fills, result.trades, receipt)

@@ -131,10 +131,8 @@ class OrderRequest(NamedTuple):
     ----------
     client_id : str
         See `live.orders.client_order_id`.
-    symbol : str
-        Its market.
-    side : int
-        1 buy, -1 sell.
+    symbol, side
+        Its market; 1 buy, -1 sell.
     quantity : float
         Units, a multiple of the lot.
     kind : str
@@ -254,6 +252,10 @@ class Broker(Protocol):
 
     def candles(self, symbol: str, timeframe: str, since: int) -> list[Candle]:
         """Return bars that open at or after a time, oldest first, the forming one last; one page if there are many."""
+        ...
+
+    def funding(self, symbol: str, since: int) -> list[tuple[int, float]]:
+        """Return when funding of a perpetual was due at or after a time, and its rates, oldest first, all pages."""
         ...
 
     def quote(self, symbol: str) -> Quote:

@@ -125,7 +125,7 @@ def _standing(path: Path) -> list[Row]:
     """Orders that may still be filled, as far as the ledger knows."""
     query = """SELECT i.leg, i.side, i.quantity, i.kind, i.price, i.client_id FROM intents i
         LEFT JOIN (SELECT client_id, status, max(number) FROM acks GROUP BY client_id) a USING (client_id)
-        WHERE i.act = 'send' AND ifnull(a.status, 'open') = 'open' ORDER BY i.number"""
+        WHERE i.act = 'send' AND ifnull(a.status, 'open') IN ('open', 'intended') ORDER BY i.number"""
     return read(path, query)
 
 

@@ -17,7 +17,7 @@ from live.metrics import CONTENT_TYPE, exposition
 from live.scene import scene
 from live.settings import Settings
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK, SHORTEST = "127.0.0.1", 32  # letters of a token
 PAGE = Path(__file__).with_name("page")
 SHELL = {  # holds nothing of the bot: what it shows is asked for with the token
     "/": ("dashboard.html", "text/html; charset=utf-8"),
@@ -135,8 +135,10 @@ def _token_file(settings: Settings) -> Path:
 def _token(path: Path) -> str:
     """The token of these ledgers, made at the first look and readable by their owner only."""
     try:
-        if path.exists():
-            return path.read_text("ascii").strip()
+        kept = path.read_text("ascii").strip() if path.exists() else ""
+        if len(kept) >= SHORTEST:
+            return kept
+        path.unlink(missing_ok=True)  # one cut short, or emptied, would let anybody in
         path.parent.mkdir(parents=True, exist_ok=True)
         token = secrets.token_urlsafe(24)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 from engine.bars import format_time
+from engine.errors import BrokerError
 from engine.rules import Rules
 from live import schema_orders as kinds
-from live.account import ACTIVE, FLATTEN, HALTED, PERSON, AccountBook, Standing
+from live.account import ACTIVE, FLATTEN, HALTED, PERSON, Standing
 from live.bot import Bot
-from live.broker import Quote
+from live.broker import OPEN, Quote
 from live.candles import Candles, receipt
-from live.follow import Action, Manner, Note, View, plan
+from live.follow import Action, Cancel, Note, View, plan
 from live.hand import Hand, Seen
-from live.journal import ENTRY, INTENDED, Journal
-from live.limits import SECOND_NS, Limits, judge_bars, judge_errors, judge_orders
+from live.journal import ENTRY, INTENDED, STOP, Journal
+from live.limits import ERRORS, ORDERS, SECOND_NS, judge_bars, judge_errors, judge_orders
+from live.office import Office
 from live.wanted import Wanted, wanted, with_barriers
 
 ROUNDS = 8  # of look, plan, act; what is left is done at the next look
@@ -24,42 +25,7 @@ SHOWN_NS = 5 * SECOND_NS  # by then an exchange shows the candle that has begun
 PATIENCE_NS = 20 * SECOND_NS  # exchanges report a fill before the position, or the other way round
 HOUR_NS = 3600 * SECOND_NS
 
-Tell = Callable[[str, str, str], None]
 Units = Callable[["Desk", float], float]
-
-
-class Office(NamedTuple):
-    """What all desks of an account share.
-
-    Parameters
-    ----------
-    book : AccountBook
-        States, commands, worth.
-    now : callable
-        The exchange's clock as we know it, nanoseconds since 1970.
-    limits : Limits
-        How far the bot may go.
-    manner : Manner
-        How entries are made.
-    poll_ns : int
-        Time between looks while something stands.
-    tell : callable
-        Told symbol, kind (see `live.schema_orders.KINDS`) and message of what a person should know.
-    """
-
-    book: AccountBook
-    now: Callable[[], int]
-    limits: Limits
-    manner: Manner
-    poll_ns: int
-    tell: Tell
-
-    def put(self, symbol: str, standing: Standing) -> None:
-        """Write down a state, and tell a person when it is another."""
-        if self.book.put(symbol, standing):
-            said = f"{standing.state}: {standing.cause}" + (f" ({standing.reason})" if standing.reason else "")
-            self.book.note(symbol, kinds.STATE, said)
-            self.tell(symbol, kinds.STATE, said)
 
 
 class Desk:
@@ -89,7 +55,10 @@ class Desk:
         self.symbol = candles.symbol
         self.rules: Rules = bot.rules
         self.quote: Quote | None = None
-        self.failed = ""
+        self.others: Sequence[Desk] = ()  # of the same account
+        self.failed, self.lost = "", False  # lost: not even its position could be closed
+        self.parting = False  # the bot is about to stop
+        self.loose = False  # something rests that may be filled unseen, or a position has no exits yet
         self.silent = 0
         self.next_look = 0
         self._guess = (0, 0.0)
@@ -100,6 +69,8 @@ class Desk:
     def next_due(self) -> int:
         """When there is something to do, by the exchange's clock."""
         close = max(self.candles.next_close, self._next_ask)
+        if self.failed:
+            return self.next_look
         return min(close, self.next_look) if self.hand is not None else close
 
     def step(self) -> None:
@@ -112,15 +83,24 @@ class Desk:
         DataError
             If the bars cannot be traded on.
         """
-        now, decided = self.office.now(), 0
-        if now >= max(self.candles.next_close, self._next_ask):
-            decided = self.close()
-            waited = self.office.now() - self.candles.next_close
-            self._next_ask = 0 if decided else self.office.now() + min(max(waited // 10, SOONEST_NS), IDLE_NS)
-            late = judge_bars(self.office.limits, self.office.now(), self.candles.next_close)
-            self.office.put(self.symbol, late)
-        if self.hand is not None and (decided or self.office.now() >= self.next_look):
+        decided, trouble = 0, None
+        if not self.failed and self.office.now() >= max(self.candles.next_close, self._next_ask):
+            try:
+                decided = self._close_in_time()
+            except BrokerError as why:  # without candles orders are looked after all the same
+                trouble = why
+        if self.hand is not None and self.bot.account is not None and (decided or self.office.now() >= self.next_look):
             self.follow(self.hand)
+        if trouble is not None:
+            raise trouble
+
+    def _close_in_time(self) -> int:
+        """Decide on what closed, and judge how late it is; return how many bars."""
+        decided = self.close()
+        waited = self.office.now() - self.candles.next_close
+        self._next_ask = 0 if decided else self.office.now() + min(max(waited // 10, SOONEST_NS), IDLE_NS)
+        self.office.put(self.symbol, judge_bars(self.office.limits, self.office.now(), self.candles.next_close))
+        return decided
 
     def close(self) -> int:
         """Decide on every bar that closed since the last look, in order; return how many."""
@@ -171,15 +151,23 @@ class Desk:
         want = wanted(self.bot.account, self.rules)
         return with_barriers(want, self._opened() or self._stand_in(), self.rules)
 
+    def look(self, hand: Hand) -> Seen:
+        """Return what stands at the exchange, and write down what explains it."""
+        seen = hand.look()
+        for other in self.others if hand.terms.base and not hand.terms.perpetual else ():
+            hand.journal.pay_fees_of(other.symbol, other.journal, self.price)
+        return seen
+
     def follow(self, hand: Hand) -> None:
         """Look at the exchange, and do what is missing, until all is as wanted."""
         self.next_look = self.office.now() + self.office.poll_ns
         for _ in range(ROUNDS):
-            seen = hand.look()
+            seen = self.look(hand)
             if not self._explained(hand, seen):
                 return
             self._judge(hand)
-            if self.office.book.standing(self.symbol).state == HALTED and not self.flattening:
+            if self._stopped and not self.flattening:
+                self._take_back(hand)
                 return
             actions = self._plan(hand)
             for note in actions:
@@ -193,6 +181,16 @@ class Desk:
                 hand.act(action)
         self.next_look = self.office.now() + SOON_NS
 
+    @property
+    def _stopped(self) -> bool:
+        """Whether nothing at all may be sent: orders were too many, or refused one after the other."""
+        return bool(self.office.book.halted_by(self.symbol) & {ORDERS, ERRORS})
+
+    def _take_back(self, hand: Hand) -> None:
+        """Cancel entries that rest: nobody would look after what they buy."""
+        for order in [o for o in hand.journal.orders.values() if o.purpose == ENTRY and o.status == OPEN]:
+            hand.act(Cancel(order.client_id))
+
     def _plan(self, hand: Hand) -> list[Action]:
         """What to do next."""
         journal, want = hand.journal, self.want()
@@ -202,7 +200,8 @@ class Desk:
             journal.forget(want.wish_time)
         self.quote = quote = hand.broker.quote(self.symbol)
         entries = [o for o in journal.orders.values() if o.purpose == ENTRY and o.wish_time == want.wish_time]
-        entering = want.enter and not any(order.standing or order.filled for order in entries)
+        halted = self.parting or (not self.flattening and bool(self.office.book.halted_by(self.symbol)))
+        entering = want.enter and not halted and not any(order.standing or order.filled for order in entries)
         price = quote.ask if want.side > 0 else quote.bid
         view = View(
             bot=self.bot.ledger.identity.id,
@@ -215,7 +214,10 @@ class Desk:
             opened=self._opened(),
             last_fill=journal.last_fill,
         )
-        manner = self.office.manner._replace(barred=self._barred(hand, want, quote), slippage=self.rules.slippage)
+        barred = self._barred(hand, want, quote)
+        manner = self.office.manner._replace(barred=barred, slippage=self.rules.slippage, halted=halted)
+        standing = {order.purpose for order in view.orders if order.standing}
+        self.loose = ENTRY in standing or bool(journal.net and want.side and STOP not in standing)
         return plan(want, view, manner, hand.terms)
 
     def _barred(self, hand: Hand, want: Wanted, quote: Quote) -> str:
@@ -232,17 +234,22 @@ class Desk:
         if hand.begin(seen, self.price):
             self._unexplained_since = None
             return True
-        if self.flattening:
-            hand.take_over(seen, self.price)
-            return True
         now, what = self.office.now(), "; ".join(hand.unexplained(seen))
         since = self._unexplained_since = self._unexplained_since or now
-        if now - since < PATIENCE_NS and hand.journal.begun:
+        known = self.flattening and self.office.book.clear(self.symbol, kinds.UNEXPLAINED)
+        if now - since < PATIENCE_NS and hand.journal.begun and not known:
             self.next_look = now + SOON_NS
+            for other in self.others:  # a fill there may have been paid for with what is traded here
+                other.next_look = 0
+        elif self.flattening:
+            hand.take_over(seen, self.price)
+            self._unexplained_since = None
+            return True
         elif not self.office.book.holds(self.symbol, kinds.UNEXPLAINED):
             todo = f"`tradsys live adopt {self.symbol}` leaves it alone, `tradsys live flatten {self.symbol}` closes it"
             self.office.put(self.symbol, Standing(HALTED, kinds.UNEXPLAINED, f"{what}; {todo}"))
             self._note(kinds.UNEXPLAINED, what, None)
+            self._take_back(hand)
         return False
 
     def _judge(self, hand: Hand) -> None:

@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from engine.errors import BrokerUnreachable, UsageError
+from engine.errors import BrokerUnreachable, TradingError, UsageError
+from live import schema_orders as kinds
 from live.broker import Retry
 from live.check import Plain
 from live.clock import Clock
@@ -20,6 +21,8 @@ from live.notify import Notifier
 from live.replay import run_live
 from live.settings import Settings, read_settings
 from live.start import Surroundings, run_bot
+
+TRY_AGAIN = 1  # exit code: nobody made a mistake
 
 
 def run(recorded: str | None, env_file: Path | None, data_root: Path) -> int:
@@ -51,8 +54,12 @@ def run(recorded: str | None, env_file: Path | None, data_root: Path) -> int:
         )
     with speaking(settings) as tell:
         outside = surroundings(settings, tell)._replace(data=data_root)
-        with _reached(settings):
-            return _started(settings, outside)
+        try:
+            with _told(settings, tell), _reached(settings):
+                return _started(settings, outside)
+        except BrokerUnreachable as why:
+            sys.stderr.write(f"BrokerUnreachable: {why}\n")
+            return TRY_AGAIN
 
 
 def _started(settings: Settings, outside: Surroundings) -> int:
@@ -61,6 +68,17 @@ def _started(settings: Settings, outside: Surroundings) -> int:
         plain = Plain(lambda line: sys.stderr.write(f"{line}\n"))
         refuse_if_missing(settings, lambda: recent_bars(outside.broker, settings), plain)
     return run_bot(settings, outside)
+
+
+@contextmanager
+def _told(settings: Settings, tell: Tell) -> Iterator[None]:
+    """Let who is to be notified know that the bot did not start: after a crash at night nobody looks at the screen."""
+    try:
+        yield
+    except TradingError as why:
+        if settings.notify:
+            tell("", kinds.FAILED, f"the bot did not start: {why}")
+        raise
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from engine.inference.shift import stability_index
 from engine.rules import FillRules, Rules
 from engine.run import run
 from live.control import Row, read
+from live.funding import rates_of
 from live.schema import bars_from
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def against_replay(path: Path, seen: Seen, bundle: Bundle) -> str:
     terms = json.loads(seen.bot["rules"])
     rules = Rules(**{**terms, "fills": FillRules(**terms["fills"])})
     strategy = make_strategy(seen.bot["profile"], bundle, seen.bot["confidence"])
-    done = run(strategy, seen.bars, rules, since=seen.first)
+    done = run(strategy, seen.bars, rules, since=seen.first, funding=rates_of(seen.bars))
     sides = read(path, "SELECT side FROM decisions ORDER BY open_time")
     worth = read(path, "SELECT equity FROM accounts ORDER BY open_time")
     times = done.result.bars.open_time

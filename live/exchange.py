@@ -72,7 +72,10 @@ class Exchange:
         self._ccxt.has["fetchCurrencies"] = False  # a private page that nothing here needs
         self._wire = Wire(self._ccxt, self.keys)
         if testnet:
-            self._ccxt.set_sandbox_mode(True)
+            if self.perpetual:  # Binance closed its futures testnet for its demo trading
+                self._ccxt.enable_demo_trading(True)
+            else:
+                self._ccxt.set_sandbox_mode(True)
         if urls is not None:
             self._ccxt.urls["api"] = {**self._ccxt.urls["api"], **urls}
 
@@ -115,6 +118,16 @@ class Exchange:
         return self._wire.read(
             lambda: [candle_of(row, length, clock) for row in self._ccxt.fetch_ohlcv(name, timeframe, since_ms, PAGE)]
         )
+
+    def funding(self, symbol: str, since: int) -> list[tuple[int, float]]:
+        """Return when funding of a perpetual was due at or after a time, and its rates, oldest first, all pages."""
+        name, begin, found = self._market(symbol)["symbol"], -(-since // MS), dict[int, float]()
+        while True:
+            page = self._wire.read(self._funding, name, begin)
+            found |= dict(page)
+            if len(page) < PAGE:
+                return sorted(found.items())
+            begin = page[-1][0] // MS + 1
 
     def quote(self, symbol: str) -> Quote:
         """Return the best prices."""
@@ -237,6 +250,10 @@ class Exchange:
         if not found or not found[0]["active"]:
             raise Refused(f"{self.name} does not trade {symbol}; write a symbol of its list, such as BTCUSDT")
         return found[0]
+
+    def _funding(self, name: str, begin: int) -> list[tuple[int, float]]:
+        rows = self._ccxt.fetch_funding_rate_history(name, begin, PAGE)
+        return [(int(row["timestamp"]) * MS, float(row["fundingRate"])) for row in rows]
 
     def _fills(self, name: str, symbol: str, begin: int, until: int) -> list[ExchangeFill]:
         return [fill_of(row, symbol) for row in self._ccxt.fetch_my_trades(name, begin, PAGE, {"until": until})]

@@ -3,6 +3,7 @@
 ::
 
     an order whose answer was lost           -> ask for it by its client id, do nothing else
+    halted                                   -> cancel entries, keep the exits of what is held, nothing else
     wanted flat, or another trade stands     -> cancel what stands, then leave at market
     wanted a position
         its open is now, nothing was sent    -> enter, or say why not
@@ -75,6 +76,8 @@ class Manner(NamedTuple):
         Of the simulation; a limit entry pays no more.
     barred : str
         Why there must be no entry now; empty when there may be.
+    halted : bool
+        Nothing is entered or left, but what is held keeps its exits.
     """
 
     entry: str = MARKET
@@ -82,6 +85,7 @@ class Manner(NamedTuple):
     late_ns: int = 60 * 10**9
     slippage: float = 0.0
     barred: str = ""
+    halted: bool = False
 
 
 class Ask(NamedTuple):
@@ -139,6 +143,8 @@ def plan(want: Wanted, view: View, manner: Manner, terms: MarketTerms) -> list[A
     mine = [order for order in view.orders if order.wish_time == want.wish_time]
     entries = [order for order in mine if order.purpose == ENTRY and order.status != UNSENT]
     of_this_trade = side == want.side and any(order.filled for order in entries)
+    if manner.halted:
+        return _resting(view, held) or (_protect(want, view, mine, held, terms) if held and of_this_trade else [])
     if want.side == 0 or (side and not of_this_trade):
         return _leave(want, view, held, terms)
     old = [Cancel(o.client_id) for o in view.orders if o.standing and o.wish_time != want.wish_time]
@@ -147,6 +153,11 @@ def plan(want: Wanted, view: View, manner: Manner, terms: MarketTerms) -> list[A
     if not entries:
         return _enter(want, view, manner, terms)
     return _timed_out(entries, view, manner) or _protect(want, view, mine, held, terms)
+
+
+def _resting(view: View, held: float) -> list[Action]:
+    """Take back what must not be filled while a symbol is halted: entries, and exits of what is gone."""
+    return [Cancel(o.client_id) for o in view.orders if o.standing and (o.purpose == ENTRY or not held)]
 
 
 def named(view: View, symbol: str, wish_time: int, purpose: str) -> tuple[str, str]:

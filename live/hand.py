@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from engine.bars import DAY_NS
 from live import schema_orders as kinds
 from live.broker import (
     CANCELLED,
@@ -23,7 +24,7 @@ from live.follow import Ask, Cancel, Send
 from live.journal import UNSENT, Journal
 from live.wanted import lots
 
-TRIES = 3  # of an order that was turned away unread
+TRIES, LONGEST_S = 3, 5.0  # of an order that was turned away unread, and the longest pause between two
 LATE_FILLS_NS = 60 * 10**9  # fills are asked for again this long: exchanges report some late
 
 
@@ -43,6 +44,11 @@ class Seen(NamedTuple):
     position: float
     strangers: tuple[Order, ...]
     strange_fills: tuple[ExchangeFill, ...]
+
+
+def _name(order: Order) -> str:
+    """What tells a stranger's order from others: a stop of a perpetual has no order id while it waits."""
+    return order.order_id or order.client_id
 
 
 class Hand:
@@ -66,6 +72,7 @@ class Hand:
         self.broker, self.journal, self.terms, self.clock, self.begun = broker, journal, terms, clock, begun
         self.symbol = terms.symbol
         self.refused = 0  # orders in a row
+        self._known_to = 0  # all fills up to then are written down, whichever the exchange had reported
 
     def look(self) -> Seen:
         """Ask what stands, and write down what is news of our orders.
@@ -81,15 +88,17 @@ class Hand:
             self.journal.acknowledge(order)
         for sent in [s for s in self.journal.orders.values() if s.standing and s.client_id not in names]:
             self.ask(sent.client_id)
-        since = max(self.begun, self.journal.last_fill - LATE_FILLS_NS)
+        since = max(self.begun, self.journal.last_fill - LATE_FILLS_NS, self._known_to - DAY_NS)
+        asked = self.broker.server_time() if self.journal.now() - since > DAY_NS else self._known_to
         strange = self.journal.record(self.broker.fills(self.symbol, since))
         for order_id in {fill.order_id for fill in strange}:  # an order of ours that arrived late, or twice
             whose = self.broker.named(self.symbol, order_id)
             if whose is not None and self.journal.knows(whose.client_id):
                 self.journal.acknowledge(whose)
                 strange = self.journal.record(strange)
+        self._known_to = self._known_to if strange else asked
         position = self.broker.position(self.symbol).quantity
-        strangers = [o for o in found if not self.journal.knows(o.client_id) and o.order_id not in self.journal.foreign]
+        strangers = [o for o in found if not self.journal.knows(o.client_id) and _name(o) not in self.journal.foreign]
         return Seen(position, tuple(strangers), tuple(strange))
 
     def unexplained(self, seen: Seen) -> list[str]:
@@ -122,7 +131,7 @@ class Hand:
         """Set aside what is not explained: from now on it is not the bot's, and left alone."""
         gap = seen.position - self.journal.baseline - self.journal.net
         self.journal.record(seen.strange_fills, ours=False)
-        self.journal.adopt(gap, [order.order_id for order in seen.strangers], reason)
+        self.journal.adopt(gap, [_name(order) for order in seen.strangers], reason)
         said = f"left alone from now on: {gap:.10g} {self.terms.base}, {len(seen.strangers)} orders"
         self.journal.note(kinds.ADOPTED, said)
         return said
@@ -191,10 +200,12 @@ class Hand:
                 self._turned_down(action, REJECTED, str(why))
                 return
             except Retry as why:
-                if attempt == TRIES:
+                if attempt == TRIES or why.wait_s > LONGEST_S:
                     self._turned_down(action, UNSENT, str(why))
                     return
-                self.clock.sleep(min(max(why.wait_s, 0.2), 5.0))
+                self.clock.sleep(max(why.wait_s, 0.2))
+                for request in action.requests:
+                    self.journal.sent_again(request.client_id, str(why))
 
     def _turned_down(self, action: Send, status: str, why: str) -> None:
         self.refused += 1

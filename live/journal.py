@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from live.append_only import AppendOnly
 from live.broker import OPEN, ExchangeFill, Order, OrderRequest
 
 INTENDED, UNSENT = "intended", "unsent"  # written down and not yet answered; known never to have arrived
 ENTRY, TARGET, STOP = "entry", "target", "stop"
+DUST = 1e-10  # exchanges keep eight decimals; sums of them are that exact
 
 
 class Sent(NamedTuple):
@@ -93,6 +94,12 @@ class Journal:
         """Whether somebody said, or the bot saw at its first start, what was not the bot's."""
         return bool(self.file.select("SELECT 1 FROM adoptions LIMIT 1"))
 
+    @property
+    def at_stake(self) -> float:
+        """Units held, and those of entries that may still be filled."""
+        entries = (order for order in self.orders.values() if order.purpose == ENTRY and order.standing)
+        return abs(self.net) + sum(order.remaining for order in entries)
+
     def intend(self, requests: Sequence[OrderRequest], legs: Sequence[str], wish_time: int, list_id: str = "") -> None:
         """Write down orders that are about to be sent."""
         at = self.now()
@@ -123,6 +130,12 @@ class Journal:
         self.file.add("acks", (None, self.now(), client_id, order_id, status, filled, average, message))
         self.orders[client_id] = known._replace(order_id=order_id, status=status)
 
+    def sent_again(self, client_id: str, why: str) -> None:
+        """Write down that an order is about to be sent once more: from now on it may arrive."""
+        at = self.now()
+        self.file.add("acks", (None, at, client_id, "", INTENDED, 0.0, 0.0, why))
+        self.orders[client_id] = self.orders[client_id]._replace(at=at)
+
     def record(self, fills: Iterable[ExchangeFill], ours: bool = True) -> list[ExchangeFill]:
         """Write down fills not yet known; return those whose order is not ours (``ours=False`` writes them too)."""
         by_order = {sent.order_id: sent for sent in self.orders.values() if sent.order_id}
@@ -152,12 +165,38 @@ class Journal:
 
     def take_over(self, quantity: float, price: float) -> None:
         """Write down units found at the exchange as the bot's own."""
-        at = self.now()
-        name, side = f"taken over {at}", 1 if quantity > 0 else -1
-        row = (name, at, at, "", name, "taken over", None, side, abs(quantity), price, 0.0, "")
-        self.file.add("exchange_fills", row)
+        self._book("taken over", quantity, price)
+
+    def _book(self, leg: str, quantity: float, price: float) -> None:
+        """Write down units that came or went without an order of this symbol."""
+        at, side = self.now(), 1 if quantity > 0 else -1
+        name = f"{leg} {at}"
+        self.file.add("exchange_fills", (name, at, at, "", name, leg, None, side, abs(quantity), price, 0.0, ""))
         self._trades.add(name)
         self.net += quantity
+
+    def fees_in(self, currency: str, since: int) -> float:
+        """Return what fills since a time paid in a currency."""
+        query = "SELECT fee FROM exchange_fills WHERE client_id <> '' AND fee_currency = ? AND time >= ?"
+        return math.fsum(row[0] for row in self.file.select(query, currency, since))
+
+    def pay_fees_of(self, symbol: str, other: Journal, price: float) -> None:
+        """Write down what another symbol's fills paid in the currency traded here, each fee once.
+
+        It is taken from what was set aside, as far as that goes, and then from the bot's own units.
+        """
+        begun = self.file.select("SELECT at FROM adoptions ORDER BY number LIMIT 1")
+        if not begun:
+            return  # what was paid before the first look is no part of what was found there
+        leg = f"fees of {symbol}"
+        paid = self.file.select("SELECT quantity FROM adoptions WHERE reason = ?", leg)
+        paid += self.file.select("SELECT -quantity FROM exchange_fills WHERE leg = ?", leg)
+        owed = other.fees_in(self.base, begun[0][0]) + math.fsum(row[0] for row in paid)
+        aside = min(owed, max(self.baseline, 0.0))
+        if aside > DUST:
+            self.adopt(-aside, [], leg)
+        if owed - aside > DUST:
+            self._book(leg, aside - owed, price)
 
     def note(self, kind: str, message: str, open_time: int | None = None) -> bool:
         """Write down what a person should know; of one kind and bar once. Return whether it was news."""
@@ -194,15 +233,14 @@ class Journal:
     def _read(self) -> None:
         """Read what is known from the file."""
         last = self.file.select("SELECT max(wish_time) FROM intents")[0][0]
-        acks = {r[0]: r[1:] for r in self.file.select("SELECT client_id, order_id, status FROM acks ORDER BY number")}
+        acks = {r[0]: r[1:] for r in self.file.select(f"SELECT client_id, {_ACK} FROM acks ORDER BY number")}
         for row in self.file.select(f"SELECT {_SENT} FROM intents WHERE act = 'send' ORDER BY number"):
-            order_id, status = acks.get(row[0], ("", INTENDED))
-            sent = Sent._make((*row, order_id, status, 0.0))
+            sent = _sent(row, acks.get(row[0]), 0.0)
             if sent.standing or sent.wish_time == last:
                 self.orders[sent.client_id] = sent
         moves = []
         for trade_id, time, client_id, *fact in self.file.select(f"SELECT {_FILL} FROM exchange_fills ORDER BY rowid"):
-            self._count(trade_id, time)
+            self._count(trade_id, 0 if client_id == trade_id else time)  # of orders alone
             moves += [self._moved(*fact)] if client_id else []
             if client_id in self.orders:
                 known = self.orders[client_id]
@@ -218,10 +256,10 @@ class Journal:
         rows = self.file.select(f"SELECT {_SENT} FROM intents WHERE act = 'send' AND client_id = ?", client_id)
         if not rows:
             return None
-        query = "SELECT order_id, status FROM acks WHERE client_id = ? ORDER BY number DESC LIMIT 1"
-        acks = (self.file.select(query, client_id) or [("", INTENDED)])[0]
+        query = f"SELECT {_ACK} FROM acks WHERE client_id = ? ORDER BY number DESC LIMIT 1"
+        ack = (*self.file.select(query, client_id), None)[0]
         filled = self.file.select("SELECT sum(quantity) FROM exchange_fills WHERE client_id = ?", client_id)[0][0]
-        sent = Sent._make((*rows[-1], *acks, filled or 0.0))
+        sent = _sent(rows[-1], ack, filled or 0.0)
         self.orders[client_id] = sent
         return sent
 
@@ -238,5 +276,13 @@ class Journal:
         return (None, self.now(), act, client_id, sent.leg, sent.wish_time, *what)
 
 
+def _sent(intent: Sequence[Any], ack: Sequence[Any] | None, filled: float) -> Sent:
+    """Return an order from the row it was written down in, and the last word on it."""
+    order_id, status, at = ack or ("", INTENDED, 0)
+    sent = Sent._make((*intent, order_id, status, filled))
+    return sent._replace(at=max(sent.at, at)) if status == INTENDED else sent
+
+
+_ACK = "order_id, status, at"
 _SENT = "client_id, leg, wish_time, side, quantity, kind, price, at, list_id"
 _FILL = "trade_id, time, client_id, side, quantity, fee, fee_currency"

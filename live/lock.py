@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from engine.errors import SettingsError
+from live.clock import Clock
 
 if sys.platform == "win32":
     import msvcrt
@@ -21,6 +22,10 @@ else:
 
     def _try_lock(file: IO[str]) -> None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+OPENING = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # what a link leads to is not ours to overwrite
+LOOKS, LOOK_S = 5, 0.05
 
 
 class Lock:
@@ -44,10 +49,8 @@ class Lock:
 
     def __init__(self, ledger: Path, what: str = "", remedy: str = "stop that bot or set another BOT_LEDGER") -> None:
         path = ledger.with_name(ledger.name + ".lock")
-        self._file = path.open("a+", encoding="ascii")
-        try:
-            _try_lock(self._file)
-        except OSError:
+        self._file = os.fdopen(os.open(path, OPENING, 0o600), "r+", encoding="ascii")
+        if not self._held():
             self._file.seek(0)
             holder = self._file.read().strip() or "unknown"
             self._file.close()
@@ -59,6 +62,16 @@ class Lock:
         self._file.truncate()
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
+
+    def _held(self) -> bool:
+        """Try for a moment: who only asks whether it is held (`holder`) has it for a millisecond."""
+        for _ in range(LOOKS):
+            try:
+                _try_lock(self._file)
+                return True
+            except OSError:
+                Clock().sleep(LOOK_S)
+        return False
 
     def close(self) -> None:
         """Let another bot have the ledger."""

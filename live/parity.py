@@ -10,18 +10,24 @@ from engine.bars import Bars, format_time
 from engine.rules import Rules
 from engine.run import Run, run
 from engine.signals import Strategy
+from live.funding import rates_of
 from live.ledger import Ledger
 from live.schema import NOT_KEPT
 
 
 def against_backtest(strategy: Strategy, rules: Rules, ledger: Ledger, bars: Bars) -> str | None:
-    """Return the first difference between a ledger and a backtest of the bars it has seen; None if there is none."""
+    """Return the first difference between a ledger and a backtest of the bars it has seen; None if there is none.
+
+    Funding is paid at the rates given beside the bars, or else those that the ledger holds.
+    """
     seen = ledger.seen()
     if seen is None:
         return None
     recorded = bars[bars.since(seen.open_time[0]) : bars.since(seen.open_time[-1]) + 1]
     first = recorded.since(ledger.identity.first_bar)
-    return _difference(ledger, run(strategy, recorded, rules, since=first))
+    paid = rates_of(recorded)
+    paid = rates_of(seen) if paid is None and len(seen) == len(recorded) else paid
+    return _difference(ledger, run(strategy, recorded, rules, since=first, funding=paid))
 
 
 def _difference(ledger: Ledger, backtest: Run) -> str | None:

@@ -11,13 +11,15 @@ from live import schema_orders as kinds
 from live.account import ACTIVE, ADOPT, FLATTEN, HALT, HALTED, PERSON, REDUCING, RESUME, Command, Standing
 from live.broker import Broker, Retry
 from live.clock import Clock
-from live.desk import Desk, Office
+from live.desk import Desk
 from live.limits import SECOND_NS, judge_clock, judge_worth
+from live.office import Office
 
 LOOP_S = 0.5  # commands are read, and signals heard, this often
 CLOSING_S = 0.1  # right after a close the exchange is asked this often
 CLOCK_NS, WORTH_NS = 60 * SECOND_NS, 300 * SECOND_NS
 LONGEST_WAIT_S = 60.0
+PARTING, SILENCES = 20, 3  # looks before a polite stop, half a second apart; of them without an answer
 FAILED = "failed"
 OURS = (DataError, ModelMismatch, SettingsError, UsageError)  # a symbol that cannot go on; the others can
 
@@ -81,7 +83,7 @@ class Account(NamedTuple):
         """Return the units of an entry: the symbol's share of the worth times the exposure, within limit and means."""
         assert self.broker is not None, "no orders on paper"
         worth, rules = self.worth(desks), desk.rules
-        others = sum(abs(each.journal.net) * each.price for each in desks if each is not desk)
+        others = sum(each.journal.at_stake * each.price for each in desks if each is not desk)
         money = min(worth / len(desks) * rules.exposure, worth * most - others)
         cost = 1.0 + max(rules.fee, 0.0) + rules.slippage
         return max(min(money, self.broker.balance(self.quote).free / cost), 0.0) / price
@@ -124,14 +126,30 @@ class Runner:
             self.office.book.clear(desk.symbol, FAILED)  # a start tries again
         while stop() is None:
             self.turn()
-            if len(self.failed) == len(self.desks):
+            if not any(self._able(desk) for desk in self.desks):
                 return 1
             self.time.clock.sleep(self.pause())
+        self._part()
         return 0
+
+    def _able(self, desk: Desk) -> bool:
+        """Whether there is anything that a desk can still do: one that failed can be flattened."""
+        return not desk.failed or (desk.flattening and desk.hand is not None and not desk.lost)
+
+    def _part(self) -> None:
+        """Before a stop, take back entries that rest, and see to it that what is held is protected."""
+        for desk in self.desks:
+            desk.parting = True
+            for _ in range(PARTING if desk.hand is not None and not desk.failed else 0):
+                desk.next_look = 0
+                self._step(desk)
+                if not desk.loose or desk.silent >= SILENCES:
+                    break
+                self.time.clock.sleep(LOOP_S)
 
     def due_in(self) -> float:
         """Return how long nothing is due at any desk, in seconds; not above 0 if something is."""
-        due = [max(desk.next_due, self._wait_until.get(desk.symbol, 0)) for desk in self.desks if not desk.failed]
+        due = [max(desk.next_due, self._wait_until.get(desk.symbol, 0)) for desk in self.desks if self._able(desk)]
         return (min(due, default=0) - self.time.now()) / SECOND_NS
 
     def pause(self) -> float:
@@ -146,7 +164,7 @@ class Runner:
         self._keep_time()
         for desk in self.desks:
             now = self.time.now()
-            if not desk.failed and now >= max(desk.next_due, self._wait_until.get(desk.symbol, 0)):
+            if self._able(desk) and now >= max(desk.next_due, self._wait_until.get(desk.symbol, 0)):
                 self._step(desk)
         self._weigh()
 
@@ -160,11 +178,11 @@ class Runner:
             desk.silent += 1
             desk.heard()
             wait = why.wait_s if isinstance(why, Retry) else 0.0
-            back_off = min(max(wait, 0.5 * 2 ** min(desk.silent, 7)), LONGEST_WAIT_S)
+            back_off = max(wait, min(0.5 * 2 ** min(desk.silent, 7), LONGEST_WAIT_S))
             self._wait_until[desk.symbol] = self.time.now() + int(back_off * SECOND_NS)
             desk.bot.ledger.note(why, desk.bot.last_bar)
         except OURS as why:
-            desk.failed = str(why)
+            desk.lost, desk.failed = bool(desk.failed), str(why)
             with suppress(*OURS):  # what failed may be the ledger itself
                 desk.bot.ledger.note(why, desk.bot.last_bar)
             self.office.put(desk.symbol, Standing(HALTED, FAILED, str(why)))
@@ -198,29 +216,36 @@ class Runner:
         if command.command == HALT:
             for desk in whose:
                 self.office.put(desk.symbol, Standing(HALTED, PERSON, command.reason))
-            return f"{names}: halted; orders at the exchange stay"
+            return f"{names}: halted; what is held stays protected"
         if command.command == RESUME:
-            return self._resume(command, whose, names)
+            return self._resume(command, whose)
         if command.command == ADOPT:
             return "; ".join(self._adopt(desk) for desk in whose)
         for desk in whose:
             self._flatten(desk)
-        return f"{names}: exits only, then halted when flat"
+        return f"{names}: " + (
+            "exits only, then halted when flat" if self.account.broker else "nothing to close on paper"
+        )
 
-    def _resume(self, command: Command, whose: list[Desk], names: str) -> str:
+    def _resume(self, command: Command, whose: list[Desk]) -> str:
         self.office.book.resume(command.symbol)
+        said = []
         for desk in whose:
             desk.begin_anew()
-        still = self.office.book.standing(whose[0].symbol)
-        said = f"{names}: {still.state}" + (f" ({still.cause})" if still.state != ACTIVE else "")
-        self.office.book.note(command.symbol, kinds.STATE, f"resumed by a person: {said}")
-        return said
+            self._wait_until.pop(desk.symbol, None)
+            if desk.failed:
+                reason = f"{desk.failed}; it is tried again at the next start"
+                self.office.book.put(desk.symbol, Standing(HALTED, FAILED, reason))
+            still = self.office.book.standing(desk.symbol)
+            said.append(f"{desk.symbol}: {still.state}" + (f" ({still.cause})" if still.state != ACTIVE else ""))
+        self.office.book.note(command.symbol, kinds.STATE, f"resumed by a person: {'; '.join(said)}")
+        return "; ".join(said)
 
     def _adopt(self, desk: Desk) -> str:
         if desk.hand is None:
             return f"{desk.symbol}: there is nothing to adopt on paper"
         try:
-            said = desk.hand.adopt(desk.hand.look(), "a person said so")
+            said = desk.hand.adopt(desk.look(desk.hand), "a person said so")
         except BrokerError as why:
             return f"{desk.symbol}: {why}; ask again"
         self.office.book.clear(desk.symbol, kinds.UNEXPLAINED)
@@ -228,5 +253,7 @@ class Runner:
         return f"{desk.symbol}: {said}"
 
     def _flatten(self, desk: Desk) -> None:
-        self.office.put(desk.symbol, Standing(REDUCING, FLATTEN, "a person said so"))
-        desk.begin_anew()
+        if desk.hand is not None:
+            self.office.put(desk.symbol, Standing(REDUCING, FLATTEN, "a person said so"))
+            self._wait_until.pop(desk.symbol, None)
+            desk.begin_anew()

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from engine.bars import parse_timeframe
+from engine.bars import Bars, parse_timeframe
 from engine.errors import SettingsError, TradingError
 from engine.features import feature_needs
 from engine.history.context import with_context
 from live import schema_orders as kinds
-from live.account import AccountBook, account_lock
+from live.account import FILE, AccountBook, account_lock
 from live.bot import Bot
 from live.broker import Broker, MarketTerms, Retry
 from live.candles import Candles, nothing_yet
 from live.clock import Clock
-from live.desk import Desk, Office, Tell
+from live.desk import Desk
+from live.funding import Funding
 from live.hand import Hand
 from live.identity import Identity
 from live.journal import Journal
@@ -32,6 +33,8 @@ from live.keys import Keys
 from live.ledger import Ledger
 from live.limits import SECOND_NS
 from live.lock import Lock
+from live.logs import Tell
+from live.office import Office
 from live.replay import rules_of
 from live.runner import Account, ExchangeTime, Runner
 from live.settings import Settings
@@ -86,8 +89,7 @@ def opened(settings: Settings, outside: Surroundings) -> Iterator[Runner]:
             stack.enter_context(
                 closing(account_lock(outside.locks, settings.exchange, settings.mode, settings.keys.fingerprint))
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(closing(Lock(folder / "account.db")))
+        stack.enter_context(closing(_folder_lock(folder)))
         time = ExchangeTime(broker, outside.clock)
         _patiently(time.ask, outside)
         book = stack.enter_context(closing(AccountBook(folder, time.now, power_safe=not paper)))
@@ -102,8 +104,21 @@ def opened(settings: Settings, outside: Surroundings) -> Iterator[Runner]:
         for each in terms:
             desks.append(_desk(settings, outside, each, office, stack))
             desks[-1].units = lambda desk, price: account.units(desks, desk, price, settings.limits.max_exposure)
+        for desk in desks:
+            desk.others = [other for other in desks if other is not desk]
         book.note("", kinds.STARTED, f"{settings.mode}, {', '.join(settings.symbols)}")
         yield Runner(desks, office, time, account)
+
+
+def _folder_lock(folder: Path) -> Lock:
+    """Make the folder of the ledgers, and hold it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is earned and how is nobody else's
+        return Lock(folder / FILE)
+    except OSError as why:
+        raise SettingsError(
+            f"BOT_LEDGER: {folder} cannot be a folder of ledgers ({why.strerror}); set another BOT_LEDGER"
+        ) from None
 
 
 def _desk(settings: Settings, outside: Surroundings, terms: MarketTerms, office: Office, stack: ExitStack) -> Desk:
@@ -117,7 +132,8 @@ def _desk(settings: Settings, outside: Surroundings, terms: MarketTerms, office:
     path = settings.folder / f"{terms.symbol}.db"
     length = parse_timeframe(bundle.manifest.market.timeframe)
     candles = Candles(outside.broker, terms.symbol, length, strategy.memory, None)
-    candles.beside = partial(with_context, names=feature_needs(bundle.feature_names), data_root=outside.data)
+    known = partial(with_context, names=feature_needs(bundle.feature_names), data_root=outside.data)
+    candles.beside = _with_funding(candles, known) if terms.perpetual else known
     candles.beside(nothing_yet(length, terms.symbol))  # a series that is not stored is missed now, not at the close
     first = _first_bar(path)
     if first is None:
@@ -145,6 +161,12 @@ def _desk(settings: Settings, outside: Surroundings, terms: MarketTerms, office:
     if settings.mode != "paper":
         hand = Hand(outside.broker, journal, terms, outside.clock, _begun(ledger, office))
     return Desk(Bot(strategy, identity.rules, ledger), candles, office, journal, hand, lambda _desk, _price: 0.0)
+
+
+def _with_funding(candles: Candles, known: Callable[[Bars], Bars]) -> Callable[[Bars], Bars]:
+    """Know beside the bars of a perpetual what its holders pay, too."""
+    funding = Funding(candles.broker, candles.symbol)
+    return lambda bars: funding.beside(known(bars), None if candles.bars is None else candles.bars.open_time[-1])
 
 
 def _first_bar(path: Path) -> np.datetime64 | None:
@@ -213,8 +235,6 @@ def run_bot(settings: Settings, outside: Surroundings) -> int:
     with opened(settings, outside) as runner, StopRequest() as stop:
         try:
             code = runner.run(lambda: stop.received)
-        except TradingError:
-            raise
         except Exception as why:
             return _unforeseen(runner, why, outside.tell, settings.keys)
         runner.office.book.note("", kinds.STOPPED, stop.received or "no symbol could go on")
@@ -224,12 +244,14 @@ def run_bot(settings: Settings, outside: Surroundings) -> int:
 def _unforeseen(runner: Runner, why: Exception, tell: Tell, keys: Keys) -> int:
     """Write down and tell what nobody foresaw, keys left out."""
     place = traceback.extract_tb(why.__traceback__)[-1]
-    said = keys.scrub(f"{type(why).__name__} in {place.name}, line {place.lineno}: {why}")
+    where = "" if isinstance(why, TradingError) else f" in {place.name}, line {place.lineno}"
+    said = keys.scrub(f"{type(why).__name__}{where}: {why}")
     for desk in runner.desks:
         with suppress(TradingError):
             desk.bot.ledger.note(RuntimeError(said), desk.bot.last_bar)
     with suppress(TradingError):
         runner.office.book.note("", kinds.FAILED, said)
     tell("", kinds.FAILED, f"{said}; protective orders stay where they are")
-    sys.stderr.write(keys.scrub("".join(traceback.format_exception(why))))
+    if where:
+        sys.stderr.write(keys.scrub("".join(traceback.format_exception(why))))
     return UNHANDLED

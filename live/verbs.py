@@ -120,7 +120,7 @@ def drift(
 
 @live_app.command(epilog="Example: tradsys live halt BTCUSDT --reason maintenance")
 def halt(symbol: Symbol = None, reason: Reason = "", env: EnvFile = None, as_json: ask.AsJson = False) -> None:
-    """Send nothing any more; protective orders stay at the exchange, decisions go on on paper."""
+    """Enter and leave nothing any more; what is held stays protected, decisions go on on paper."""
     _tell("halt", symbol, reason, env, as_json)
 
 

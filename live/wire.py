@@ -34,17 +34,26 @@ class Wire:
         import ccxt
 
         self._exchange, self._keys, self._known = exchange, keys, ccxt
+        self._until, self._span = 0.0, 0.0  # of a wait that the exchange asked for, by its client's clock, in ms
         exchange.parse_json = self._parse
 
     def read(self, ask: Callable[..., T], *what: Any) -> T:
         """Ask for something; asking again does no harm, so every silence is a `Retry`, half an answer too."""
+        self._keep_waiting()
         with self._told(Retry):
             return ask(*what)
 
     def write(self, act: Callable[..., T], *what: Any) -> T:
         """Do something; without an answer nobody knows whether it was done, so silence is `Unknown`."""
+        self._keep_waiting()
         with self._told(Unknown):
             return act(*what)
+
+    def _keep_waiting(self) -> None:
+        """Ask nothing while the exchange wants to be left alone: who asks on is shut out for longer."""
+        left = self._until - self._exchange.milliseconds()
+        if 0.0 < left <= self._span:
+            raise Retry(f"the exchange wants to be left alone for {left / 1000:.0f} s", left / 1000)
 
     def _parse(self, text: str) -> Any:
         """Read an answer; ccxt alone would take half of one for an empty list."""
@@ -65,7 +74,10 @@ class Wire:
         except known.DuplicateOrderId as why:  # it stands: it was sent before
             raise Unknown(self._scrubbed(why)) from None
         except (known.RateLimitExceeded, known.DDoSProtection) as why:
-            raise Retry(self._scrubbed(why), self._asked_to_wait()) from None
+            wait = self._asked_to_wait()
+            self._span = 1000.0 * wait
+            self._until = self._exchange.milliseconds() + self._span
+            raise Retry(self._scrubbed(why), wait) from None
         except known.InvalidNonce as why:  # turned away for its time stamp, unread
             raise Retry(self._scrubbed(why)) from None
         except known.OperationFailed as why:

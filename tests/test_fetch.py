@@ -45,13 +45,16 @@ def market_bars(count: int, timeframe: str = "1h", symbol: str = "BTCUSDT", miss
 
 
 class Hasty(Clock):
-    """Time passes at once, and is counted."""
+    """Time passes at once, at the exchange too where one is given, and is counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, exchange=None) -> None:
         self.slept: list[float] = []
+        self.exchange = exchange
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        if self.exchange is not None:
+            self.exchange.advance(int(seconds * 1000))
 
 
 def source(exchange, clock: Clock | None = None, tell=lambda _: None, market: str = "BTC/USDT") -> Source:
@@ -233,7 +236,7 @@ def test_candles_that_are_no_bars_are_refused_and_the_pages_before_kept(market, 
     ids=lambda fault: f"{fault['kind']} {fault.get('status', '')}",
 )
 def test_faults_of_the_network_are_waited_out(market, tmp_path, fault):
-    clock, told = Hasty(), []
+    clock, told = Hasty(market), []
     market.faults.plan(on="klines", nth=2, times=3, **fault)
     fetch(market, tmp_path, clock=clock, tell=told.append)
     assert clock.slept == ([7.0, 7.0, 7.0] if "retry_after" in fault else [1.0, 2.0, 4.0])

@@ -191,6 +191,7 @@ def test_being_told_to_wait_says_how_long_and_that_nothing_was_done(market):
     with pytest.raises(Retry) as caught:
         broker.send(order("a"))
     assert caught.value.wait_s == 7.0
+    venue.advance(7_001)
     assert broker.order(SYMBOL, "a") is None
 
 

@@ -148,7 +148,7 @@ def test_a_running_bot_answers(world, monkeypatch):
                 runner.turn()
 
         assert control.tell(settings, "halt", None, "lunch", Turning()) == (
-            "BTCUSDT: halted; orders at the exchange stay"
+            "BTCUSDT: halted; what is held stays protected"
         )
         assert control.tell(settings, "resume", "BTCUSDT", "", Turning()) == "BTCUSDT: ACTIVE"
         assert "left alone from now on: 0 BTC" in control.tell(settings, "adopt", None, "", Turning())

@@ -18,7 +18,7 @@ from engine.synthetic import random_bars
 from live.account import AccountBook
 from live.bot import Bot
 from live.candles import Candles
-from live.desk import Desk, Office
+from live.desk import Desk
 from live.exchange import Exchange as Broker
 from live.follow import Manner
 from live.hand import Hand
@@ -26,6 +26,7 @@ from live.journal import Journal
 from live.keys import Keys
 from live.ledger import Ledger
 from live.limits import Limits
+from live.office import Office
 from live.runner import Account, ExchangeTime, Runner
 from live.start import _begun
 from live.stop import StopRequest
