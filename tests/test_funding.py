@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -34,7 +36,10 @@ from engine.simulate import simulate
 from engine.sweep import Grid, sweep
 from engine.sweep.selection import keep
 from engine.synthetic import random_bars
+from live.replay import replay
+from live.settings import Settings
 from models.bundle import load_bundle
+from strategies import make_strategy
 from strategies.explain import veto_worths
 from strategies.ledgered import judge_ledgered
 from strategies.sweeping import Question, sweep_bundle
@@ -424,3 +429,17 @@ def test_a_sweep_of_a_bundle_finds_the_stored_funding_and_says_so(store, two_sid
     (without,) = sweep_bundle(asked, tmp_path, None, "now")
     assert any(note.startswith("Funding is not charged") for note in without.notes)
     assert without.found.total_return.item() != swept.found.total_return.item()
+
+
+def test_a_replay_pays_at_every_close_what_the_backtest_pays_through_a_restart(two_sided, tmp_path):
+    ledger = tmp_path / "bot.db"
+    settings_ = Settings("reckless", str(two_sided.folder), "replay", "rank", ledger, None, BARS.open_time[1200], {})
+    replay(settings_, PAYING[:1377])
+    report = replay(settings_, PAYING)
+    assert (report.difference, report.decided) == (None, 300)
+    with closing(sqlite3.connect(ledger)) as book:
+        paid = [row[0] for row in book.execute("SELECT funding FROM trades ORDER BY exit_time")]
+    strategy = make_strategy("reckless", two_sided, "rank")
+    backtest = run(strategy, PAYING, two_sided.rules(), since=1200).result
+    assert paid == backtest.trades["funding"].tolist()
+    assert any(paid)
