@@ -86,6 +86,9 @@ class Bars:
     context : mapping of str to float64 arrays of shape (n,)
         What else was known at each close, from outside this market, by name: NaN where nothing
         was, never infinite. Sliced, compared and hashed with the bars; coarser bars have none.
+    funding : float64 array of shape (n,), optional
+        What a long position pays and a short one receives at each open, as a fraction of its notional: see
+        `engine.funding`. NaN where it is not known. A cost and no price: no decision reads it, no fingerprint knows it.
 
     Raises
     ------
@@ -110,6 +113,7 @@ class Bars:
     symbol: str = "UNNAMED"
     sessions: bool = False
     context: Mapping[str, Floats] = field(default_factory=dict)
+    funding: Floats | None = None
 
     def __post_init__(self) -> None:
         """Copy what is writeable, check everything once, freeze."""
@@ -122,6 +126,9 @@ class Bars:
             name: _owned(self, f"context {name}", self.context[name], "float64") for name in sorted(self.context)
         }
         object.__setattr__(self, "context", MappingProxyType(context))
+        if self.funding is not None:
+            object.__setattr__(self, "funding", _owned(self, "funding", self.funding, "float64"))
+            _refuse(self, np.isinf(self.funding), "funding", "is infinite; state what is not known as NaN")
         _check_times(self)
         _check_prices(self)
         for name, column in context.items():
@@ -141,16 +148,21 @@ class Bars:
             object.__setattr__(part, name, getattr(self, name))
         context = {name: column[rows] for name, column in self.context.items()}
         object.__setattr__(part, "context", MappingProxyType(context))
+        object.__setattr__(part, "funding", None if self.funding is None else self.funding[rows])
         return part
 
     def beside(self, context: Mapping[str, Floats]) -> Bars:
         """Return these bars with other context beside them; an empty one takes it all away."""
         return replace(self, context=context)
 
+    def paying(self, funding: Floats | None) -> Bars:
+        """Return these bars with what a long pays at each open; None takes it away."""
+        return self if funding is None is self.funding else replace(self, funding=funding)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process whole, and be checked and frozen again there."""
-        given = [getattr(self, name) for name in self.__slots__]
-        return Bars, (*given[:-1], dict(self.context))
+        given = {name: getattr(self, name) for name in self.__slots__}
+        return Bars, tuple((given | {"context": dict(self.context)}).values())
 
     def upto(self, n: int) -> Bars:
         """Return the first n bars: all that was known at the close of bar n-1."""

@@ -15,6 +15,7 @@ import numpy as np
 from engine.bars import Bars, Floats, format_time
 from engine.controls import breakout, cash, daily_volatility, hold, matched_hold, no_model
 from engine.errors import DataError
+from engine.funding import funding_told, is_perpetual, known_share
 from engine.rules import Rules
 from engine.score import Score, score
 from engine.signals import FIRST_VETO, NO_EVIDENCE, Signals, Strategy, Verdicts
@@ -22,7 +23,6 @@ from engine.simulate import Result, simulate
 
 SCHEMA = "tradsys.compare/1"
 PROFILE, GRID, CONTROL = "profile", "grid", "control"
-NO_FUNDING = "funding is not charged here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,11 @@ class Comparison:
                 "bars": len(self.bars),
             },
             "rules": rules,
+            "funding": {
+                "owed": owes_funding(self),
+                "known": known_share(self.bars),
+                "said": funding_said(self) or None,
+            },
             "rows": [row.as_dict() for row in self.rows],
         }
 
@@ -144,9 +149,9 @@ def owes_funding(comparison: Comparison) -> bool:
     return is_perpetual(comparison.bars) or any(bool((one.side < 0).any()) for one in signals)
 
 
-def is_perpetual(bars: Bars) -> bool:
-    """Return whether a market's name says that it is a perpetual: ours (BTCUSDT.P) or ccxt's (BTC/USDT:USDT)."""
-    return bars.symbol.endswith(".P") or ":" in bars.symbol
+def funding_said(comparison: Comparison) -> str:
+    """Return whether funding is charged, and on how much of these bars; empty where nobody owes any."""
+    return funding_told(comparison.bars, owes_funding(comparison))
 
 
 def compare_strategies(

@@ -203,7 +203,7 @@ def _without(bars: Bars, first: int, stop: int) -> Bars:
 
 
 def _changed(bars: Bars, columns: Values, context: Values) -> Bars:
-    changes: dict[str, Any] = {**columns, "context": context}
+    changes: dict[str, Any] = {**columns, "context": context, "funding": None}  # which no decision reads
     return replace(bars, **changes)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engine.barriers import label_barriers
 from engine.bars import DAY_NS, Bars, Floats
+from engine.funding import paid_per_unit, returns_of
 from engine.rules import Rules
 from engine.simulate import Trades
 from engine.terms import readonly
@@ -25,6 +26,7 @@ from engine.workers import Workers
 DRAWS = 2_000
 Rows = NDArray[np.int64]
 SPAN = 50  # draws that are one task
+SIDES = (1, -1)  # of the two rows of what trades become
 PATIENCE = 200  # attempts per trade before a draw goes on with fewer
 
 
@@ -37,9 +39,10 @@ class Fates(NamedTuple):
 
 
 class Book(NamedTuple):
-    """What the draws are marked with: closes, the last row of each day, days, and the terms of size and cost."""
+    """What the draws are marked with: closes, funding paid so far, the last row of each day, days, size and fee."""
 
     close: Floats
+    paid: Floats
     day_last: Rows
     days: int
     exposure: float
@@ -132,8 +135,10 @@ def worth(wishes: Rows, placed: int, fates: Fates, book: Book) -> tuple[float, f
         equity = cash
         if i < placed and (wishes[i] >> 1) + 1 <= last:
             row, bar = wishes[i] & 1, wishes[i] >> 1
-            gained = (1 - 2 * row) * (book.close[last] / fates.fill[row, bar] - 1.0)
-            equity = cash * (1.0 + book.exposure * (gained - book.fee))
+            side, fill = 1 - 2 * row, fates.fill[row, bar]
+            gained = side * (book.close[last] / fill - 1.0)
+            funding = side * (book.paid[last] - book.paid[bar + 1]) / fill
+            equity = cash * (1.0 + book.exposure * (gained - book.fee - funding))
         move = equity / before - 1.0
         total += move
         squares += move * move
@@ -161,10 +166,11 @@ def seed_of(seed: int, draw: int) -> np.uint64:
 
 def fates_of(bars: Bars, atr: Floats, rules: Rules) -> Fates:
     """Return what trades wished at each bar would become, long and short."""
-    labels = [label_barriers(bars, atr, rules, side) for side in (1, -1)]
+    labels = [label_barriers(bars, atr, rules, side) for side in SIDES]
+    earned = [returns_of(bars, x, side, rules.slippage) for x, side in zip(labels, SIDES, strict=True)]
     opened = np.append(bars.open[1:], np.nan)
-    fills = [opened * (1.0 + side * rules.slippage) for side in (1, -1)]
-    return Fates(np.stack([x.end for x in labels]), np.stack([x.ret for x in labels]), np.stack(fills))
+    fills = [opened * (1.0 + side * rules.slippage) for side in SIDES]
+    return Fates(np.stack([x.end for x in labels]), np.stack(earned), np.stack(fills))
 
 
 def lots_of(bars: Bars, atr: Floats, fates: Fates, trades: Trades) -> Lots | None:
@@ -245,7 +251,9 @@ def random_entries(  # noqa: PLR0913 - workers change how fast, not what
     lots = lots_of(bars, atr, fates, trades)
     if lots is None or days < 2:
         return None
-    book = Book(readonly(bars.close), readonly(day_last), days, rules.exposure, rules.fee)
+    book = Book(
+        readonly(bars.close), readonly(paid_per_unit(bars)), readonly(day_last), days, rules.exposure, rules.fee
+    )
     shared = Lots(*map(readonly, lots)), Fates(*map(readonly, fates)), book, seed
     spans = [(first, min(first + SPAN, draws)) for first in range(0, draws, SPAN)]
     if workers is None:

@@ -65,7 +65,7 @@ def run(
     since : int
         First bar to trade on; bars before it only warm the memory.
     funding : float64 array of shape (n,), optional
-        Funding at each bar's open: see `simulate`.
+        Funding at each bar's open instead of what the bars carry: see `simulate`.
 
     Returns
     -------

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.barriers import OPEN
 from engine.bars import Bars, Floats, format_time
 from engine.errors import UsageError
+from engine.funding import charged
 from engine.rules import Rules
 from engine.signals import Sides, Signals
 from engine.terms import NEVER, TIMES, TRADE, Account, Books, Tape, in_datetimes, prices_of, readonly, terms_of
@@ -152,7 +153,8 @@ def simulate(
         The account before the first bar; by default ``rules.cash`` and no position.
     funding : float64 array of shape (n,), optional
         Fraction of notional at each bar's open that a long pays and a short receives if the position
-        was entered before that bar. An order at the same open fills after the payment.
+        was entered before that bar. An order at the same open fills after the payment. By default what
+        the bars carry (`Bars.funding`), and nothing where they know none.
 
     Returns
     -------
@@ -180,7 +182,8 @@ def simulate(
     ([11, 51], 100)
     """
     n = len(bars)
-    paid = np.empty(0) if funding is None else np.asarray(funding, np.float64)
+    funding = charged(bars) if funding is None else np.asarray(funding, np.float64)
+    paid = np.empty(0) if funding is None else funding
     if len(signals) != n or len(signals.atr) != n or (funding is not None and paid.shape != (n,)):
         also = "" if funding is None else f", funding {paid.size}"
         raise UsageError(f"signals cover {len(signals)} bars{also} and bars {n}; they must be the same bars")

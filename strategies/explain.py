@@ -10,6 +10,7 @@ from engine.barriers import REASONS, STOP, TARGET, TIME, label_barriers
 from engine.bars import Bars, format_time
 from engine.errors import ModelMismatch, UsageError
 from engine.features import FEATURES
+from engine.funding import returns_of
 from engine.inference.bootstrap import mean_interval
 from engine.inference.interval import Draws, Interval
 from engine.rules import Rules
@@ -223,11 +224,11 @@ def veto_worths(signals: Signals, bars: Bars, rules: Rules) -> list[Vetoes]:
         Barriers and costs of the trades that were not made.
     """
     labels = label_barriers(bars, signals.atr, rules, signals.proposed)
-    found = []
+    earned, found = returns_of(bars, labels, signals.proposed, rules.slippage), []
     for i, gate in enumerate(signals.gates):
         rows = np.flatnonzero((signals.reason == FIRST_VETO + i) & (labels.end >= 0))
         draws = Draws(block=float(min(max(rules.hold, 1), max(len(rows) // 2, 1))))
-        found.append(Vetoes(gate, len(rows), mean_interval(labels.ret[rows], draws)))
+        found.append(Vetoes(gate, len(rows), mean_interval(earned[rows], draws)))
     return found
 
 

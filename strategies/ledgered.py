@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.bars import Floats
+from engine.bars import Bars, Floats
 from engine.card.judge import History, Judged, judge
 from engine.compare import CONTROL, PROFILE, Comparison
 from engine.errors import DataError
+from engine.funding import funding_mark
 from engine.rules import Rules
 from engine.score import daily_returns
 from engine.trials import NAN, OK, Trial, TrialLedger, market_key
@@ -66,9 +67,15 @@ def append_fresh(book: TrialLedger, own: Iterable[Trial], tried: Iterable[Trial]
         book.append(*fresh)
 
 
-def costs_of(rules: Rules) -> str:
-    """Return the terms that move daily returns without making another configuration, as the ledger keeps them."""
-    return f"fee {rules.fee!r} maker {rules.maker_fee!r} slippage {rules.slippage!r} exposure {rules.exposure!r}"
+def costs_of(rules: Rules, bars: Bars) -> str:
+    """Return the terms that move daily returns without making another configuration, as the ledger keeps them.
+
+    Funding is named by the hash of what was charged on these bars: with it and without it, or with more of it known,
+    the same trades earn something else.
+    """
+    paid = funding_mark(bars)
+    told = f"fee {rules.fee!r} maker {rules.maker_fee!r} slippage {rules.slippage!r} exposure {rules.exposure!r}"
+    return f"{told} funding {paid}" if paid else told
 
 
 def other_trials(own: list[Trial], tried: list[Trial]) -> tuple[Floats, int]:
@@ -204,7 +211,7 @@ def trials_of(comparison: Comparison, kind: str, at: str) -> list[Trial]:
                 days=days.astype("datetime64[D]").astype(np.int64),
                 returns=returns,
                 at=at,
-                costs=costs_of(rules),
+                costs=costs_of(rules, comparison.bars),
             )
         )
     return found

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bars import Bars, Floats
-from engine.compare import NO_FUNDING, is_perpetual, terms_of
+from engine.compare import terms_of
 from engine.errors import UsageError, unknown
+from engine.funding import funding_told, is_perpetual
 from engine.signals import Evidence
 from engine.sweep import Grid, SweepResult, parse_axis, sweep
 from engine.sweep.record import Swept
@@ -24,7 +25,7 @@ from models.bundle import Bundle, load_bundle
 from models.cache import cache_in
 from strategies.base import MODES, ThresholdStrategy
 from strategies.ledgered import append_fresh, configuration, costs_of, other_trials, sound_ledger, untold
-from strategies.workbench import Stretch, about, find_market, find_stretch, is_sealed
+from strategies.workbench import Stretch, about, find_market, find_stretch, is_sealed, is_two_sided
 
 SWEEP = "sweep"
 GATES = {"none": (False, False), "regime": (True, False), "auditor": (False, True), "all": (True, True)}
@@ -256,7 +257,7 @@ def trials_of_combos(
             at=at,
             days=days,
             returns=returns,
-            costs=costs_of(found.rules),
+            costs=costs_of(found.rules, found.bars),
         )
 
 
@@ -264,8 +265,8 @@ def notes_of(bundle: Bundle, found: SweepResult, zone: str, ledger: Path | None)
     """Say what else a reader must know before believing a figure."""
     if zone in ("test", "all"):
         yield "Chosen on the test zone: it can no longer judge what is chosen here. Choose on validation or oos."
-    if is_perpetual(found.bars) or "short" in bundle.manifest.market.sides:
-        yield f"{NO_FUNDING[0].upper()}{NO_FUNDING[1:]}: a perpetual's holder pays or receives it."
+    if told := funding_told(found.bars, is_perpetual(found.bars) or is_two_sided(bundle)):
+        yield f"{told[0].upper()}{told[1:]}."
     own = bundle.rules()
     yield (
         f"The predictor learned +{own.k_up:g}/-{own.k_down:g} ATR within {own.hold} bars: at other barriers its"

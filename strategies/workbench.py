@@ -13,6 +13,7 @@ from engine.bars import Bars, format_time
 from engine.compare import CONTROL, GRID, PROFILE, Comparison, compare_strategies
 from engine.controls import wishing
 from engine.errors import DataError, UsageError, unknown
+from engine.funding import is_perpetual
 from engine.signals import Evidence, Signals, Strategy, Verdicts
 from engine.zones import ZONES
 from strategies.gates import gate_hashes
@@ -152,14 +153,23 @@ def lineup(bundle: Bundle, mode: str) -> list[tuple[str, Strategy]]:
 def find_market(bundle: Bundle, what: str | None, data_root: Path) -> Bars:
     """Return the bars named, or those of the bundle's own market, with what its features read beside them.
 
+    A perpetual's carry the funding that is stored; so do those of a bundle that goes short, for that is done on one.
+
     Raises
     ------
     UsageError
         If bars, or a series to be joined to them, are not at hand.
     """
     from engine.history.context import with_context
+    from engine.history.funding import with_funding
 
-    return with_context(_market(bundle, what, data_root), bundle.beside, data_root)
+    bars = with_context(_market(bundle, what, data_root), bundle.beside, data_root)
+    return with_funding(bars, data_root) if is_perpetual(bars) or is_two_sided(bundle) else bars
+
+
+def is_two_sided(bundle: Bundle) -> bool:
+    """Return whether a bundle goes short too, and so trades a perpetual whatever its bars are called."""
+    return "short" in bundle.manifest.market.sides
 
 
 def _market(bundle: Bundle, what: str | None, data_root: Path) -> Bars:

@@ -210,12 +210,12 @@ def test_a_rebate_is_not_doubled_where_terms_get_harder():
 def test_a_perpetual_is_told_that_its_funding_is_not_charged(comparison):
     from dataclasses import replace
 
-    from engine.compare import NO_FUNDING
+    from engine.funding import NOT_CHARGED
     from engine.report.terminal import believed
 
-    assert not any(NO_FUNDING in line for line in believed(judge(comparison)))
+    assert not any(NOT_CHARGED in line for line in believed(judge(comparison)))
     perpetual = replace(comparison, bars=replace(comparison.bars, symbol="RANDOM.P"))
-    assert any(NO_FUNDING in line for line in believed(judge(perpetual)))
+    assert any(NOT_CHARGED in line for line in believed(judge(perpetual)))
 
 
 def test_what_was_earned_at_other_costs_is_counted_but_not_judged_by(bundle, tmp_path):

@@ -94,12 +94,12 @@ def target_first(bars: Bars, signals: Signals, rules: Rules) -> Score:
 
 
 def free_of_cost(bars: Bars, signals: Signals, rules: Rules) -> Score:
-    """Return the figures of the same wishes where nothing costs anything."""
-    return _run(bars, signals, with_costs(rules, 0.0))
+    """Return the figures of the same wishes where nothing costs anything, funding neither."""
+    return _run(bars.paying(None), signals, with_costs(rules, 0.0))
 
 
 def cost_curve(bars: Bars, signals: Signals, rules: Rules) -> list[Score]:
-    """Return the figures at each of `COST_MULTIPLES` of the assumed costs."""
+    """Return the figures at each of `COST_MULTIPLES` of the assumed costs; funding is known, so it stays as it was."""
     return [_run(bars, signals, with_costs(rules, multiple)) for multiple in COST_MULTIPLES]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.card.judge import Judged, Judgement
+from engine.compare import owes_funding
+from engine.funding import NOT_CHARGED, known_share, share_told
 from engine.inference.interval import Interval
 from engine.inference.winrate import FEW_TRADES, SOME_TRADES
 from engine.report.terminal import number
@@ -81,9 +83,19 @@ def _costs(judged: Judged, one: Judgement) -> str:
     edge, net = one.gross.expectancy_bp, score.expectancy_bp
     cost = None if edge is None or net is None else edge - net
     return (
-        f"{score.trades} trades at {number(cost, '.1f')} bp each, fees {paid:.1%} of the starting equity;"
-        f" without any cost a trade earns {number(edge, '+.1f')} bp: the round trip it can pay"
+        f"{score.trades} trades at {number(cost, '.1f')} bp each, fees {paid:.1%} of the starting equity"
+        f"{_funding(judged, one)}; without any cost a trade earns {number(edge, '+.1f')} bp: the round trip it can pay"
     )
+
+
+def _funding(judged: Judged, one: Judgement) -> str:
+    """What was paid for holding, or received, where any was charged; else that none was, where it is owed."""
+    comparison, paid = judged.comparison, one.row.score.funding_paid / judged.comparison.rules.cash
+    known = known_share(comparison.bars)
+    if not known:
+        return f", {NOT_CHARGED}" if owes_funding(comparison) else ""
+    share = "" if known == 1.0 else f" (known for {share_told(known)} of the bars)"
+    return f", funding {'received' if paid < 0.0 else 'paid'} {abs(paid):.1%}{share}"
 
 
 def _win(one: Judgement) -> str:

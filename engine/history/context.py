@@ -175,7 +175,7 @@ def joined(bars: Bars, name: str, series: External) -> Floats:
     array([0.0001, 0.0001, 0.0001])
     """
     how = COLUMNS[name]
-    values = how.make(_values(series, name, how.value), series.known_at)
+    values = how.make(values_of(series, name), series.known_at)
     tolerance = how.tolerance_ns or bars.timeframe_ns - 1
     told = as_of(bars, External(series.name, series.known_at, {name: values}), tolerance)
     if name.endswith("_age"):
@@ -192,14 +192,24 @@ def series_of(name: str, bars: Bars, store: Store) -> str:
     UsageError
         When none is stored, with the way to store one.
     """
-    how, symbol = COLUMNS[name], plain_name(bars.symbol.split(":")[0].replace("/", "")).removesuffix(".P")
-    asked = [series.format(symbol=symbol, timeframe=bars.timeframe) for series in how.series]
-    stored = {series.casefold(): series for series in store.names()}
-    there = next((stored[series.casefold()] for series in asked if series.casefold() in stored), None)
+    there = found_series(name, bars, store)
     if there is None:
+        how, asked = COLUMNS[name], _asked(name, bars)
         remedy = how.remedy.format(series=asked[0], timeframe=bars.timeframe)
         raise UsageError(f"{name} beside {bars.symbol} needs {' or '.join(asked)}, which is not stored here; {remedy}")
     return there
+
+
+def found_series(name: str, bars: Bars, store: Store) -> str | None:
+    """Return the stored series that a column beside some bars is made of; None where none is stored."""
+    stored = {series.casefold(): series for series in store.names()}
+    return next((stored[one.casefold()] for one in _asked(name, bars) if one.casefold() in stored), None)
+
+
+def _asked(name: str, bars: Bars) -> list[str]:
+    """The names under which a column's series may be stored."""
+    symbol = plain_name(bars.symbol.split(":")[0].replace("/", "")).removesuffix(".P")
+    return [series.format(symbol=symbol, timeframe=bars.timeframe) for series in COLUMNS[name].series]
 
 
 def known_bars(bars: Bars) -> External:
@@ -213,9 +223,9 @@ def _stored(series: str, store: Store) -> External:
     return known_bars(store.load(series)) if store.series(series).kind == BARS else store.load_values(series)
 
 
-def _values(series: External, name: str, called: tuple[str, ...]) -> Floats:
-    """The column of a series that another is made of."""
-    there = list(series.columns)
+def values_of(series: External, name: str) -> Floats:
+    """Return the column of a series that a column beside bars is made of."""
+    there, called = list(series.columns), COLUMNS[name].value
     column = next((one for one in (*called, *(there if len(there) == 1 else ())) if one in there), None)
     if column is None:
         raise UsageError(f"{name} is made of {' or '.join(called)}; the series {series.name} has {', '.join(there)}")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from engine.bars import UNIT_NS, Bars, Floats, parse_timeframe
 from engine.errors import UsageError
+from engine.funding import summed
 from engine.history.infer import FIRST_MONDAY_NS
 
 WEEK_NS = UNIT_NS["w"]
@@ -36,7 +37,8 @@ def resample(bars: Bars, timeframe: str) -> Bars:
     Returns
     -------
     Bars
-        Open of the first, highest high, lowest low, close of the last, sum of volume.
+        Open of the first, highest high, lowest low, close of the last, sum of volume, and at each open the funding due
+        since the open before.
 
     Raises
     ------
@@ -56,7 +58,10 @@ def resample(bars: Bars, timeframe: str) -> Bars:
         )
     if coarse_ns == bars.timeframe_ns:
         return bars
-    return merged(bars, coarse_ns, FIRST_MONDAY_NS if coarse_ns == WEEK_NS else 0)
+    coarse = merged(bars, coarse_ns, FIRST_MONDAY_NS if coarse_ns == WEEK_NS else 0)
+    if bars.funding is None:
+        return coarse
+    return coarse.paying(summed(coarse, bars.open_time.view(np.int64), bars.funding))
 
 
 def merged(bars: Bars, coarse_ns: int, shift: int = 0) -> Bars:

@@ -11,7 +11,8 @@ from engine.card.judge import HOLD, Judged, Judgement
 from engine.card.stress import COST_MULTIPLES, cost_curve
 from engine.card.text import card_lines
 from engine.card.verdict import LOSES, PROVEN
-from engine.compare import CONTROL, PROFILE, Row
+from engine.compare import CONTROL, PROFILE, Row, funding_said
+from engine.funding import known_share
 from engine.report.blocks import equity_block, months_block, price_block, trades_block
 from engine.report.payload import Report
 from engine.score import daily_returns
@@ -87,6 +88,8 @@ def _header(judged: Judged) -> dict[str, Any]:
         "trials": judged.trials.count,
         "verdicts": [_verdict(one) for one in judged.profiles],
     }
+    if told := funding_said(comparison):
+        header["funding"] = told
     if judged.looks:  # they stay counted once the bundle is released
         header["looks"] = judged.looks
     if header["in_sample"] and "fence" in record.get("bundle", {}):
@@ -123,6 +126,7 @@ def _table_row(judged: Judged, row: Row) -> dict[str, Any]:
         "break_even": win.break_even,
         "expectancy_bp": score.expectancy_bp,
         "fees": score.fees_paid / judged.comparison.rules.cash,
+        "funding": score.funding_paid / judged.comparison.rules.cash if known_share(row.result.bars) else None,
         "exposure": score.exposure,
     }
     if row.name in judged.ranking:
@@ -170,7 +174,7 @@ def _costs(judged: Judged) -> dict[str, Any]:
                 "net_return": [s.total_return for s in scores],
                 "sharpe": [s.sharpe for s in scores],
                 "expectancy_bp": [s.expectancy_bp for s in scores],
-                "break_even_bp": one.gross.expectancy_bp,
+                "break_even_bp": scores[0].expectancy_bp,  # at no costs, funding paid
             }
         )
     return {"multiple": list(COST_MULTIPLES), "round_trip_bp": rules.round_trip * 1e4, "curves": curves}

@@ -89,7 +89,7 @@ class CostCurve(TypedDict, total=False):
         One value per multiple; the reader chooses among those given. The mean result of a trade comes first: it
         falls in a straight line and can be compared between strategies that trade rarely and often.
     break_even_bp : float
-        Round-trip cost at which the strategy earns nothing: its gross result per trade.
+        Round-trip cost at which the strategy earns nothing: its result per trade where only funding is paid.
     """
 
     name: Required[str]

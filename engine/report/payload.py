@@ -69,6 +69,8 @@ class Header(TypedDict, total=False):
     mode : {"rank", "probability"}
         How confidence is read.
     costs : Costs
+    funding : str
+        Whether funding is charged, and on how much of the bars; absent where nobody owes any.
     in_sample : bool
         True when any bar scored lies at or before the model's latest fence: the page is then marked loudly.
     in_sample_until : int
@@ -92,6 +94,7 @@ class Header(TypedDict, total=False):
     bars: int
     mode: str
     costs: Costs
+    funding: str
     in_sample: bool
     in_sample_until: int
     looks: int
@@ -130,7 +133,9 @@ class Row(TypedDict, total=False):
     expectancy_bp, expectancy_low_bp, expectancy_high_bp : float
         Mean net result of a trade, basis points of its notional.
     fees : float
-        All fees, slippage and funding paid, as a fraction of the starting equity.
+        All fees paid, as a fraction of the starting equity.
+    funding : float
+        Funding paid, as a fraction of the starting equity; negative where more was received, None where none is known.
     exposure : float
         Share of bars with a position.
     """
@@ -154,6 +159,7 @@ class Row(TypedDict, total=False):
     expectancy_low_bp: float | None
     expectancy_high_bp: float | None
     fees: float | None
+    funding: float | None
     exposure: float | None
 
 

@@ -21,6 +21,7 @@ function drawHeader(body, header) {
   const market = [header.market, header.timeframe].filter(Boolean).join(" ");
   facts(body, [["market", market], ["bundle", header.bundle], ["zone", header.zone], ["dates", span],
     ["bars", count(header.bars)], ["costs a side", paid], ["round trip", bp(costs.round_trip)],
+    ["funding", header.funding],
     ["confidence is read as", header.mode], ["trials in the ledger", count(header.trials)],
     ["data", header.fingerprint], ["code", header.code]]);
 }

@@ -80,7 +80,8 @@ const MEANING = {
   "Win rate": "Share of trades that earned more than their costs; below it its 95 % interval.",
   "Break-even": "Win rate at which these barriers and costs neither earn nor lose.",
   "bp a trade": "Expectancy: mean net result of a trade in basis points (0.01 %) of its size; below it its 95 % interval.",
-  Fees: "Fees, slippage and funding paid, as a share of the starting equity.",
+  Fees: "Fees paid, as a share of the starting equity.",
+  Funding: "Funding paid for holding a perpetual, as a share of the starting equity; below zero more was received.",
   Exposure: "Share of bars with a position.",
 };
 function comparisonColumns(rows) {
@@ -103,6 +104,7 @@ function comparisonColumns(rows) {
     column("bp a trade", r => r.expectancy_bp,
       r => within(points(r.expectancy_bp), r.expectancy_low_bp, r.expectancy_high_bp, v => fixed(v, 1))),
     column("Fees", r => r.fees, r => percent(r.fees)),
+    ...rows.some(r => known(r.funding)) ? [column("Funding", r => r.funding, r => signed(percent(r.funding)))] : [],
     column("Exposure", r => r.exposure, r => percent(r.exposure)),
   ];
 }

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.compare import CONTROL, GRID, NO_FUNDING, PROFILE, Comparison, Row, owes_funding
+from engine.compare import CONTROL, GRID, PROFILE, Comparison, Row, funding_said
+from engine.funding import known_share
 from engine.inference.winrate import FEW_TRADES
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def columns(judged: Judged, row: Row) -> list[str]:
         number(score.expectancy_bp, "+.1f"),
         number(score.exposure, ".0%"),
         f"{score.fees_paid / row.result.rules.cash:.1%}",
+        f"{score.funding_paid / row.result.rules.cash:+.1%}",
     ]
 
 
@@ -74,16 +76,15 @@ HEADS = (
     "bp/trade",
     "in mkt",
     "fees",
+    "funding",
 )
-
-
-NARROW = (11, 10, 8, 7, 4)  # what a narrow terminal does without, in this order: fees, in mkt, b/e, the intervals
+NARROW = (12, 11, 10, 8, 7, 4)  # what a narrow terminal does without: funding, fees, in mkt, b/e, the intervals
 
 
 def fitting_table(judged: Judged, screen: Console) -> Table:
     """Return the widest table of a comparison that a terminal shows without cutting a number."""
     wide = screen.options.update(max_width=10_000)
-    for left in range(len(NARROW) + 1):
+    for left in range(0 if known_share(judged.comparison.bars) else 1, len(NARROW) + 1):  # no funding, no column of it
         table = comparison_table(judged, NARROW[:left])
         if screen.measure(table, options=wide).maximum <= screen.width:
             break
@@ -154,8 +155,8 @@ def believed(judged: Judged) -> list[str]:
         lines.append(f"ranked by the lower bound of the difference to holding: {', '.join(judged.ranking)}")
     if judged.fresh:
         lines.append("the trial ledger begins here: what was tried on this market before is not counted")
-    if owes_funding(judged.comparison):
-        lines.append(f"{NO_FUNDING}: a perpetual's holder pays or receives it, every 8 hours on most exchanges")
+    if told := funding_said(judged.comparison):
+        lines.append(told)
     if any(row.in_sample > 0 for row in rows):
         lines.append("* IN-SAMPLE: parts of this bundle were fitted on these bars; the figures prove nothing.")
     ambiguous = [row.score.ambiguous_share for row in rows if row.kind == PROFILE and row.score.ambiguous_share]

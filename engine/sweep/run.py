@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.bars import Bars, Floats
 from engine.errors import UsageError, unknown
+from engine.funding import charged
 from engine.rules import Rules
 from engine.signals import Signals
 from engine.sweep.grid import Grid
@@ -53,7 +54,7 @@ def sweep(  # noqa: PLR0913 - threads, road and workers change how fast, not wha
     grid : Grid
         What to try.
     funding : float64 array of shape (n,), optional
-        As for `simulate`.
+        As for `simulate`: instead of what the bars carry.
     threads : int
         Kernels run without Python's lock, so threads share the combos.
     road : str
@@ -81,15 +82,17 @@ def sweep(  # noqa: PLR0913 - threads, road and workers change how fast, not wha
     >>> found.trades[:, :, 0, 0].tolist()
     [[90, 64], [38, 31]]
     """
-    n, paid = len(bars), np.empty(0) if funding is None else np.asarray(funding, np.float64)
+    n = len(bars)
     _check(bars, wishes, atr, grid, funding, threads)
+    bars = bars if funding is None else bars.paying(np.asarray(funding, np.float64))
+    paid = charged(bars)
     out = np.full((len(COLUMNS), len(grid)), np.nan)
     if n == 0:
         out[[COLUMNS.index("total_return"), COLUMNS.index("trades")]] = 0.0
         return SweepResult(bars, rules, grid, out, SCAN)
     axes, candidates = axes_of(grid), _candidates(bars, wishes, atr, rules, grid.threshold[0])
-    taken = _road(road, grid, n, len(candidates.row), funding is not None)
-    market = market_of(bars, paid if funding is None else paid * bars.open)
+    taken = _road(road, grid, n, len(candidates.row), paid is not None)
+    market = market_of(bars, np.empty(0) if paid is None else paid * bars.open)
     with ThreadPoolExecutor(threads) as pool:
         if taken == TOUCH:
             candidates = _touched(bars, candidates, axes, pool, threads)
