@@ -31,7 +31,8 @@ EXCHANGES = (SPOT, PERPETUAL)
 PAGE = 1000
 DAY_MS = 86_400_000
 TIMEOUT_MS, WINDOW_MS = 10_000, 5_000
-ARRIVAL_NS = 2 * WINDOW_MS * MS  # the exchange turns away what arrives later than its window after it was signed
+SEND_NS = WINDOW_MS * MS  # an order is sent, and sent again, this long after it was written down
+ARRIVAL_NS = SEND_NS + WINDOW_MS * MS  # the exchange turns away what arrives later than its window after it was signed
 
 
 class Exchange:

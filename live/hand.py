@@ -18,7 +18,7 @@ from live.broker import (
     Unknown,
 )
 from live.clock import Clock
-from live.exchange import ARRIVAL_NS
+from live.exchange import ARRIVAL_NS, SEND_NS
 from live.follow import Ask, Cancel, Send
 from live.journal import UNSENT, Journal
 from live.wanted import lots
@@ -179,7 +179,10 @@ class Hand:
 
     def _sent(self, action: Send, send) -> None:  # type: ignore[no-untyped-def]
         """Send, and write down the answer; one that was turned away unread is sent again under the same name."""
-        for attempt in range(1, TRIES + 1):
+        why, last = "the order before it took too long", self.journal.orders[action.requests[0].client_id].at + SEND_NS
+        for _ in range(TRIES):
+            if self.journal.now() > last:  # it could arrive after `ask` has given it up
+                break
             try:
                 for order in send():
                     self.journal.acknowledge(order)
@@ -187,14 +190,13 @@ class Hand:
                 return
             except Unknown:
                 return
-            except Refused as why:
-                self._turned_down(action, REJECTED, str(why))
+            except Refused as no:
+                self._turned_down(action, REJECTED, str(no))
                 return
-            except Retry as why:
-                if attempt == TRIES:
-                    self._turned_down(action, UNSENT, str(why))
-                    return
-                self.clock.sleep(min(max(why.wait_s, 0.2), 5.0))
+            except Retry as later:
+                why = str(later)
+                self.clock.sleep(min(max(later.wait_s, 0.2), 5.0))
+        self._turned_down(action, UNSENT, why)
 
     def _turned_down(self, action: Send, status: str, why: str) -> None:
         self.refused += 1
