@@ -15,7 +15,7 @@ from live.candles import Candles, receipt
 from live.follow import Action, Manner, Note, View, plan
 from live.hand import Hand, Seen
 from live.journal import ENTRY, INTENDED, Journal
-from live.limits import SECOND_NS, Limits, judge_bars, judge_errors, judge_orders
+from live.limits import SECOND_NS, Limits, judge_bars, judge_errors, judge_orders, judge_worth
 from live.wanted import Wanted, wanted, with_barriers
 
 ROUNDS = 8  # of look, plan, act; what is left is done at the next look
@@ -60,6 +60,11 @@ class Office(NamedTuple):
             said = f"{standing.state}: {standing.cause}" + (f" ({standing.reason})" if standing.reason else "")
             self.book.note(symbol, kinds.STATE, said)
             self.tell(symbol, kinds.STATE, said)
+
+    def weigh(self, worth: float) -> None:
+        """Write down what the account is worth, and the states that follow."""
+        for standing in judge_worth(self.book, self.limits, worth):
+            self.put("", standing)
 
 
 class Desk:
@@ -203,6 +208,7 @@ class Desk:
         self.quote = quote = hand.broker.quote(self.symbol)
         entries = [o for o in journal.orders.values() if o.purpose == ENTRY and o.wish_time == want.wish_time]
         entering = want.enter and not any(order.standing or order.filled for order in entries)
+        entering = entering and not journal.noted(kinds.MISSED, want.wish_time)
         price = quote.ask if want.side > 0 else quote.bid
         view = View(
             bot=self.bot.ledger.identity.id,
@@ -246,8 +252,9 @@ class Desk:
         return False
 
     def _judge(self, hand: Hand) -> None:
-        """Hold orders against the limits."""
+        """Hold orders, and what they rest on, against the limits."""
         self.heard()
+        self.office.put(self.symbol, judge_bars(self.office.limits, self.office.now(), self.candles.next_close))
         sent = judge_orders(self.office.limits, hand.journal.sent_since(self.office.now() - HOUR_NS))
         if sent is not None:
             self.office.put(self.symbol, sent)

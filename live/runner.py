@@ -12,7 +12,7 @@ from live.account import ACTIVE, ADOPT, FLATTEN, HALT, HALTED, PERSON, REDUCING,
 from live.broker import Broker, Retry
 from live.clock import Clock
 from live.desk import Desk, Office
-from live.limits import SECOND_NS, judge_clock, judge_worth
+from live.limits import SECOND_NS, judge_clock
 
 LOOP_S = 0.5  # commands are read, and signals heard, this often
 CLOSING_S = 0.1  # right after a close the exchange is asked this often
@@ -81,6 +81,7 @@ class Account(NamedTuple):
         """Return the units of an entry: the symbol's share of the worth times the exposure, within limit and means."""
         assert self.broker is not None, "no orders on paper"
         worth, rules = self.worth(desks), desk.rules
+        desk.office.weigh(worth)  # what was lost since the account was last weighed bars this entry
         others = sum(abs(each.journal.net) * each.price for each in desks if each is not desk)
         money = min(worth / len(desks) * rules.exposure, worth * most - others)
         cost = 1.0 + max(rules.fee, 0.0) + rules.slippage
@@ -171,11 +172,9 @@ class Runner:
             self.office.tell(desk.symbol, kinds.FAILED, f"{why}; protective orders stay where they are")
 
     def _keep_time(self) -> None:
-        try:
-            if self.time.ask():
-                self.office.put("", judge_clock(self.office.limits, self.time.skew))
-        except BrokerError:
-            return  # the desks will say so
+        with suppress(BrokerError):  # the desks will say so
+            self.time.ask()
+        self.office.put("", judge_clock(self.office.limits, self.time.skew))  # also what was asked at the start
 
     def _weigh(self) -> None:
         now = self.time.now()
@@ -186,8 +185,7 @@ class Runner:
             worth = self.account.worth(self.desks)
         except BrokerError:
             return
-        for standing in judge_worth(self.office.book, self.office.limits, worth):
-            self.office.put("", standing)
+        self.office.weigh(worth)
 
     def _obey(self, command: Command) -> str:
         """Do what a person asked for; return what came of it."""
