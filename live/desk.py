@@ -12,7 +12,7 @@ from live.account import ACTIVE, FLATTEN, HALTED, PERSON, AccountBook, Standing
 from live.bot import Bot
 from live.broker import Quote
 from live.candles import Candles, receipt
-from live.follow import Action, Manner, Note, View, plan
+from live.follow import Action, Ask, Manner, Note, View, plan
 from live.hand import Hand, Seen
 from live.journal import ENTRY, INTENDED, Journal
 from live.limits import SECOND_NS, Limits, judge_bars, judge_errors, judge_orders, judge_worth
@@ -196,6 +196,8 @@ class Desk:
                 return
             for action in doing:
                 hand.act(action)
+            if all(isinstance(action, Ask) for action in doing):
+                break  # it was asked for just now: a while later there may be news
         self.next_look = self.office.now() + SOON_NS
 
     def _plan(self, hand: Hand) -> list[Action]:

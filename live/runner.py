@@ -161,7 +161,8 @@ class Runner:
             desk.silent += 1
             desk.heard()
             wait = why.wait_s if isinstance(why, Retry) else 0.0
-            back_off = min(max(wait, 0.5 * 2 ** min(desk.silent, 7)), LONGEST_WAIT_S)
+            patience = min(0.5 * 2 ** min(desk.silent, 7), self.office.poll_ns / SECOND_NS)  # it may answer again
+            back_off = min(max(wait, patience), LONGEST_WAIT_S)
             self._wait_until[desk.symbol] = self.time.now() + int(back_off * SECOND_NS)
             desk.bot.ledger.note(why, desk.bot.last_bar)
         except OURS as why:
