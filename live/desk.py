@@ -12,7 +12,7 @@ from live.account import ACTIVE, FLATTEN, HALTED, PERSON, Standing
 from live.bot import Bot
 from live.broker import OPEN, Quote
 from live.candles import Candles, receipt
-from live.follow import Action, Cancel, Note, View, plan
+from live.follow import Action, Ask, Cancel, Note, View, plan
 from live.hand import Hand, Seen
 from live.journal import ENTRY, INTENDED, STOP, Journal
 from live.limits import ERRORS, ORDERS, SECOND_NS, judge_bars, judge_errors, judge_orders
@@ -51,8 +51,7 @@ class Desk:
         self, bot: Bot, candles: Candles, office: Office, journal: Journal, hand: Hand | None, units: Units
     ) -> None:
         self.bot, self.candles, self.office, self.hand, self.units = bot, candles, office, hand, units
-        self.journal = journal
-        self.symbol = candles.symbol
+        self.journal, self.symbol = journal, candles.symbol
         self.rules: Rules = bot.rules
         self.quote: Quote | None = None
         self.others: Sequence[Desk] = ()  # of the same account
@@ -179,6 +178,8 @@ class Desk:
                 return
             for action in doing:
                 hand.act(action)
+            if all(isinstance(action, Ask) for action in doing):
+                break  # it was asked for just now: a while later there may be news
         self.next_look = self.office.now() + SOON_NS
 
     @property
@@ -202,6 +203,7 @@ class Desk:
         entries = [o for o in journal.orders.values() if o.purpose == ENTRY and o.wish_time == want.wish_time]
         halted = self.parting or (not self.flattening and bool(self.office.book.halted_by(self.symbol)))
         entering = want.enter and not halted and not any(order.standing or order.filled for order in entries)
+        entering = entering and not journal.noted(kinds.MISSED, want.wish_time)
         price = quote.ask if want.side > 0 else quote.bid
         view = View(
             bot=self.bot.ledger.identity.id,
@@ -253,8 +255,9 @@ class Desk:
         return False
 
     def _judge(self, hand: Hand) -> None:
-        """Hold orders against the limits."""
+        """Hold orders, and what they rest on, against the limits."""
         self.heard()
+        self.office.put(self.symbol, judge_bars(self.office.limits, self.office.now(), self.candles.next_close))
         sent = judge_orders(self.office.limits, hand.journal.sent_since(self.office.now() - HOUR_NS))
         if sent is not None:
             self.office.put(self.symbol, sent)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from live import schema_orders as kinds
 from live.account import AccountBook, Standing
 from live.follow import Manner
-from live.limits import Limits
+from live.limits import Limits, judge_worth
 from live.logs import Tell
 
 
@@ -44,3 +44,8 @@ class Office(NamedTuple):
             said = f"{standing.state}: {standing.cause}" + (f" ({standing.reason})" if standing.reason else "")
             self.book.note(symbol, kinds.STATE, said)
             self.tell(symbol, kinds.STATE, said)
+
+    def weigh(self, worth: float) -> None:
+        """Write down what the account is worth, and the states that follow."""
+        for standing in judge_worth(self.book, self.limits, worth):
+            self.put("", standing)

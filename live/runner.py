@@ -12,13 +12,12 @@ from live.account import ACTIVE, ADOPT, FLATTEN, HALT, HALTED, PERSON, REDUCING,
 from live.broker import Broker, Retry
 from live.clock import Clock
 from live.desk import Desk
-from live.limits import SECOND_NS, judge_clock, judge_worth
+from live.limits import SECOND_NS, judge_clock
 from live.office import Office
 
 LOOP_S = 0.5  # commands are read, and signals heard, this often
 CLOSING_S = 0.1  # right after a close the exchange is asked this often
 CLOCK_NS, WORTH_NS = 60 * SECOND_NS, 300 * SECOND_NS
-LONGEST_WAIT_S = 60.0
 PARTING, SILENCES = 20, 3  # looks before a polite stop, half a second apart; of them without an answer
 FAILED = "failed"
 OURS = (DataError, ModelMismatch, SettingsError, UsageError)  # a symbol that cannot go on; the others can
@@ -83,6 +82,7 @@ class Account(NamedTuple):
         """Return the units of an entry: the symbol's share of the worth times the exposure, within limit and means."""
         assert self.broker is not None, "no orders on paper"
         worth, rules = self.worth(desks), desk.rules
+        desk.office.weigh(worth)  # what was lost since the account was last weighed bars this entry
         others = sum(each.journal.at_stake * each.price for each in desks if each is not desk)
         money = min(worth / len(desks) * rules.exposure, worth * most - others)
         cost = 1.0 + max(rules.fee, 0.0) + rules.slippage
@@ -178,7 +178,8 @@ class Runner:
             desk.silent += 1
             desk.heard()
             wait = why.wait_s if isinstance(why, Retry) else 0.0
-            back_off = max(wait, min(0.5 * 2 ** min(desk.silent, 7), LONGEST_WAIT_S))
+            patience = min(0.5 * 2 ** min(desk.silent, 7), self.office.poll_ns / SECOND_NS)  # it may answer again
+            back_off = max(wait, patience)
             self._wait_until[desk.symbol] = self.time.now() + int(back_off * SECOND_NS)
             desk.bot.ledger.note(why, desk.bot.last_bar)
         except OURS as why:
@@ -189,11 +190,9 @@ class Runner:
             self.office.tell(desk.symbol, kinds.FAILED, f"{why}; protective orders stay where they are")
 
     def _keep_time(self) -> None:
-        try:
-            if self.time.ask():
-                self.office.put("", judge_clock(self.office.limits, self.time.skew))
-        except BrokerError:
-            return  # the desks will say so
+        with suppress(BrokerError):  # the desks will say so
+            self.time.ask()
+        self.office.put("", judge_clock(self.office.limits, self.time.skew))  # also what was asked at the start
 
     def _weigh(self) -> None:
         now = self.time.now()
@@ -204,8 +203,7 @@ class Runner:
             worth = self.account.worth(self.desks)
         except BrokerError:
             return
-        for standing in judge_worth(self.office.book, self.office.limits, worth):
-            self.office.put("", standing)
+        self.office.weigh(worth)
 
     def _obey(self, command: Command) -> str:
         """Do what a person asked for; return what came of it."""

@@ -43,7 +43,8 @@ is the same exchange at a third of the time; property tests and fault schedules 
 
 **The bot in it.** `trader.Trader` puts a whole bot together over this exchange, as `live.start` does but with a
 strategy that needs no bundle (``python -m tests.exchange.trader`` is that bot in a process of its own);
-`world.World` adds a market, money and the laws: ``watch`` at every moment, ``check`` once all is quiet.
+`world.World` adds a market, money and the laws: ``watch`` at every moment, ``check`` once all is quiet;
+`laws.Witness` holds every order that leaves against the limits. `front_door` is ``tradsys live`` in a process.
 
 There is no liquidation, no hedge mode, no margin trading; leverage is 1 unless set.
 """

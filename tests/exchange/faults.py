@@ -24,6 +24,7 @@ class Fault:
     retry_after: int | None = None
     delay_ms: int = 2000
     seen: int = 0
+    struck: int = 0
 
 
 class Faults:
@@ -50,7 +51,8 @@ class Faults:
         on : str
             Regular expression searched in ``"METHOD /path"``; empty: any request.
         nth, times : int
-            The fault strikes the nth request it fits (counted from now), and ``times`` in a row from there.
+            The fault strikes the nth request it fits (counted from now), and ``times`` in a row from there; one
+            request meets one fault, and those that had to wait strike the next.
         status, code, message, retry_after
             Of an error: HTTP status, Binance's code and message, and the Retry-After header in seconds.
         """
@@ -78,8 +80,9 @@ class Faults:
         for fault in self.planned:
             if re.search(fault.on, request):
                 fault.seen += 1
-                if hit is None and fault.nth <= fault.seen < fault.nth + fault.times:
+                if hit is None and fault.seen >= fault.nth and fault.struck < fault.times:
                     hit = fault
+                    fault.struck += 1
         if hit is not None:
             self.struck.append((hit.kind, request))
         return hit

@@ -49,9 +49,13 @@ def ask(exchange: Exchange, request: Request) -> Answer:
     with exchange.lock:
         fault = exchange.faults.take(f"{request.method} {request.path}")
         kind = fault.kind if fault else ""
+        if exchange.witness is not None:
+            exchange.witness.asked(request.method, request.path, request.params)
         status, answer = _answer(exchange, request, fault)
         lost = kind if kind in (*BEFORE, *AFTER) else ""
         exchange.requests.append((request.method, request.path, request.params, 0 if lost else status))
+        if exchange.witness is not None:
+            exchange.witness.told(request.method, request.path, 0 if lost or kind == "cut_short" else status, answer)
         text = "" if lost else json.dumps(answer)
         return Answer(
             status, _headers(exchange, status, fault), text[: len(text) // 2] if kind == "cut_short" else text, lost

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import requests
 
 from engine.bars import Bars
@@ -38,18 +39,23 @@ from tests.live_desk import Momentum, identity
 RULES = Rules(k_up=1.0, k_down=1.0, hold=2, exposure=0.4)  # money for a second entry, which must not be
 POLL_S = 15.0
 STRATEGY = Momentum(least=0.1)
+LIMITS = Limits(max_exposure=0.45, max_day_loss=0.5, max_drawdown=0.5)
 FIRST = 20  # bar in which the bot is started; it decides on the one before
 
 
 def _minutes(seed: int, drift: float) -> Bars:
-    return replace(random_bars(60, seed=seed, timeframe="1m", drift=drift), symbol="BTCUSDT")
+    """A market that trades at once, and passes midnight after the fourth bar of the bot's life."""
+    bars = random_bars(120, seed=seed, timeframe="1m", drift=drift)
+    return replace(bars, symbol="BTCUSDT", open_time=bars.open_time - np.timedelta64(FIRST + 4, "m"))
 
 
-MARKETS = {
-    "spot": _minutes(322, 0.002),  # six longs in seven bars: by target, stop and time
-    "perpetual": _minutes(214, -0.002),  # seven trades of both sides
+MARKETS = {  # what the bot's first eight bars hold
+    ("spot", "rising"): _minutes(378, -0.001),  # five longs, by target, stop and time
+    ("spot", "falling"): _minutes(160, 0.002),  # five longs, three of them stopped
+    ("perpetual", "rising"): _minutes(178, 0.0),  # seven trades of both sides, five by their target
+    ("perpetual", "falling"): _minutes(78, -0.002),  # six of both sides, five of them lost
 }
-MARKET = MARKETS["spot"]  # for its times: they are the same
+MARKET = MARKETS["spot", "rising"]  # for its times: they are the same
 
 
 class CutDatabase:
@@ -90,7 +96,7 @@ class Trader:
         self.at_wire: Callable[[int, str, str], None] | None = None
         self.at_file: Callable[[str, str], None] | None = None
         self.runner: Runner | None = None
-        self.limits = Limits(max_exposure=0.45, max_day_loss=0.5, max_drawdown=0.5)
+        self.limits, self.manner = LIMITS, Manner()
         self._closing = ExitStack()
 
     def start(self) -> Runner:
@@ -102,7 +108,9 @@ class Trader:
         book = self._kept(AccountBook(self.folder, time.now))
         book.begin(broker.name, "testnet", broker.keys.fingerprint)
         terms = broker.terms("BTCUSDT")
-        office = Office(book, time.now, self.limits, Manner(), int(POLL_S * 1e9), lambda *said: self.told.append(said))
+        office = Office(
+            book, time.now, self.limits, self.manner, int(POLL_S * 1e9), lambda *said: self.told.append(said)
+        )
         who = identity(MARKET, RULES, FIRST - 1, mode="testnet")
         ledger = self._kept(Ledger(self.folder / "BTCUSDT.db", who, power_safe=False))
         ledger.file._database = CutDatabase(ledger.file._database, self._cut_file)  # the wire to the disk

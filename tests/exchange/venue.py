@@ -35,6 +35,7 @@ class Exchange:
         self.spot, self.perp = SpotDesk(self), PerpDesk(self)
         self.requests: list[tuple[str, str, dict[str, str], int]] = []  # method, path, parameters, status answered
         self.listeners: list[Any] = []
+        self.witness: Any = None  # hears every request before it is done, and every answer: see `laws.Witness`
         self.before: tuple[SpotDesk, PerpDesk] | None = None  # as it was before the last order or cancel
         self.before_at = 0
         self.pending: list[tuple[int, Callable[[], Any]]] = []  # requests that are still on their way

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from engine.errors import TradingError
+from live.account import AccountBook
 from tests.exchange.fixtures import serving
+from tests.exchange.laws import Witness
 from tests.exchange.trader import FIRST, MARKET, MARKETS, POLL_S, Trader
 from tests.exchange.venue import Exchange
 from tests.exchange.wire import Killed
@@ -22,16 +24,18 @@ STEP_MS = 5_000  # the longest the clock goes on between two turns
 class World(Trader):
     """An exchange with one market and 10,000 USDT, a bot, and the laws that hold between them."""
 
-    def __init__(self, folder: Path, exchange: Exchange, venue: str = "spot") -> None:
+    def __init__(self, folder: Path, exchange: Exchange, venue: str = "spot", market: str = "rising") -> None:
         super().__init__(folder, exchange, venue)
         self.desk = exchange.perp if self.perpetual else exchange.spot
         self.naked_since: int | None = None
+        self.deaths = self.deaths_in_flight = 0
         self.down_until = self.blind_until = 0  # the process is down; its clock was changed and it cannot know yet
         self.hidden: set[int] = set()  # bars that the exchange did not show when they closed
-        self.bars = MARKETS[venue]
+        self.bars = MARKETS[venue, market]
         exchange.load(self.bars, perpetual=self.perpetual)
         exchange.deposit(10_000, perpetual=self.perpetual)
         exchange.advance_to(MARKET.open_time[FIRST] + np.timedelta64(5, "s"))
+        self.witness = exchange.witness = Witness(self)
 
     @property
     def size(self) -> float:
@@ -41,6 +45,7 @@ class World(Trader):
     def up(self) -> None:
         """Start until it works; what breaks meanwhile is one more death."""
         for _ in range(20):
+            self.witness.anew()
             try:
                 self.start()
                 return
@@ -56,6 +61,7 @@ class World(Trader):
 
     def turn(self) -> None:
         """One turn of the bot, and the time until the next."""
+        self.witness.begin_turn()
         struck = len(self.exchange.faults.struck)
         if self.exchange.now < self.down_until:
             self.kill()
@@ -70,12 +76,28 @@ class World(Trader):
             if self.runner.failed:
                 raise self.runner_failed()
         except (Killed, TradingError):
+            self.deaths += 1
+            self.deaths_in_flight += self._in_flight()
             self.kill()
             self.disturb()
         if len(self.exchange.faults.struck) > struck or self.exchange.now < self.blind_until:
             self.disturb()
         self.watch()
         self.exchange.advance(self._pause())
+
+    def told_by_a_person(self, command: str) -> None:
+        """Write down a command, as another process does."""
+        book = AccountBook(self.folder, self.clock.now)
+        book.ask("", command, "a person said so")
+        book.close()
+        if command == "resume":
+            self.witness.resumed()
+
+    def _in_flight(self) -> bool:
+        """Whether an order was on its way."""
+        return self.runner is not None and any(
+            o.status == "intended" for o in self.runner.desks[0].journal.orders.values()
+        )
 
     def runner_failed(self) -> TradingError:
         assert self.runner is not None
@@ -95,6 +117,8 @@ class World(Trader):
 
     def watch(self) -> None:
         """The laws that hold at every moment."""
+        if self.witness.breach:
+            raise self.witness.breach
         market, now = self.desk.markets["BTCUSDT"], self.exchange.now
         stops = sum(
             float(order.left)
@@ -102,7 +126,7 @@ class World(Trader):
             if order.waits and order.side * self.size < 0 and order.kind.startswith("STOP")
         )
         naked = abs(self.size) * float(market.price or 0) >= 6.0 and stops < abs(self.size) * 0.99
-        if not naked:
+        if not naked or self.witness.halted:  # a halted bot sends nothing: a person was told
             self.naked_since = None
         elif self.naked_since is None:
             self.naked_since = now
@@ -111,8 +135,6 @@ class World(Trader):
             assert waited <= POLL_S + 10, f"{self.size} BTC had no protective order for {waited:.0f} s"
         names = [order.client_id for order in self.desk.orders if not order.client_id.startswith("algo_")]
         assert len(names) == len(set(names)), "an order was sent twice"
-        worth = self.worth()
-        assert abs(self.size) * float(market.price or 0) <= self.limits.max_exposure * worth * 1.02, "too much exposure"
 
     def worth(self) -> float:
         """What the account is worth at the exchange."""
@@ -123,10 +145,13 @@ class World(Trader):
         return float(self.exchange.spot.total("USDT")) + self.size * price
 
     def rows(self, query: str, file: str = "BTCUSDT.db") -> list[tuple[Any, ...]]:
-        """What a query finds in a ledger."""
+        """What a query finds in a ledger; nothing before the bot was there."""
+        if not (self.folder / file).exists():
+            return []
         database = sqlite3.connect(self.folder / file)
         try:
-            return database.execute(query).fetchall()
+            begun = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            return database.execute(query).fetchall() if begun else []
         finally:
             database.close()
 
@@ -137,6 +162,9 @@ class World(Trader):
         self.runner.turn()
         journal = self.runner.desks[0].journal
         assert abs(journal.net + journal.baseline - self.size) < 1e-7, (journal.net, self.size)
+        assert not self.rows("SELECT 1 FROM states WHERE cause = 'unexplained'", "account.db"), (
+            "nothing is strange here"
+        )
         written = {int(row[0]) for row in self.rows("SELECT trade_id FROM exchange_fills")}
         assert written == {trade.id for trade in self.desk.trades}, "the ledger's fills are not the exchange's"
         known = {row[0] for row in self.rows("SELECT client_id FROM intents")}
@@ -157,10 +185,10 @@ class World(Trader):
 
 
 @contextmanager
-def world(folder: Path, venue: str = "spot", served: bool = False):  # type: ignore[no-untyped-def]
+def world(folder: Path, venue: str = "spot", market: str = "rising", served: bool = False):  # type: ignore[no-untyped-def]
     """A world for one schedule; ``served`` over real sockets."""
     with serving() if served else nullcontext(Exchange()) as exchange:
-        made = World(folder, exchange, venue)
+        made = World(folder, exchange, venue, market)
         try:
             yield made
         finally:

@@ -473,6 +473,61 @@ LIVE = (
         ("tests/test_live_follow.py::test_an_order_whose_answer_was_lost_is_asked_for_before_anything_else",),
     ),
     Planted(
+        "an order is tried again and given up before it can arrive",
+        "live/hand.py",
+        "            if self.journal.now() > last:  # it could arrive after `ask` has given it up\n",
+        "            if False:\n",
+        ("tests/test_live_faults.py::test_an_order_that_was_turned_away_twice_and_then_comes_late_is_not_made_up_for",),
+    ),
+    Planted(
+        "a lost answer is asked for as fast as the exchange can say no",
+        "live/desk.py",
+        "                break  # it was asked for just now: a while later there may be news\n",
+        "                pass\n",
+        ("tests/test_live_faults.py::test_an_order_whose_answer_is_lost_is_asked_for_and_not_hammered_for",),
+    ),
+    Planted(
+        "a day's loss is noticed five minutes and an entry later",
+        "live/runner.py",
+        "        desk.office.weigh(worth)  # what was lost since the account was last weighed bars this entry\n",
+        "",
+        ("tests/test_live_faults.py::test_what_was_lost_bars_the_very_next_entry",),
+    ),
+    Planted(
+        "a clock that was off at the start is believed for a minute",
+        "live/runner.py",
+        "            self.time.ask()\n",
+        "            if not self.time.ask():\n                return\n",
+        ("tests/test_live_faults.py::test_a_clock_that_is_off_at_the_start_lets_nothing_in",),
+    ),
+    Planted(
+        "an entry is sent on bars that are late",
+        "live/limits.py",
+        "    if next_close and late > limits.stale_s:\n",
+        "    if next_close and late > 9 * limits.stale_s:\n",
+        ("tests/test_live_faults.py::test_nothing_is_entered_on_bars_that_are_late",),
+    ),
+    Planted(
+        "after a silence a position waits a minute for its protection",
+        "live/runner.py",
+        "min(0.5 * 2 ** min(desk.silent, 7), self.office.poll_ns / SECOND_NS)",
+        "0.5 * 2 ** min(desk.silent, 7)",
+        ("tests/test_live_faults.py::test_after_a_silence_the_protection_comes_within_a_poll",),
+    ),
+    Planted(
+        "an order is written down after it was sent",
+        "live/hand.py",
+        "        self.journal.intend(action.requests, action.legs, action.wish_time, action.list_id)\n"
+        "        if action.list_id:\n",
+        "        if len(action.requests) == 1:\n"
+        "            self.broker.send(action.requests[0])\n"
+        "        self.journal.intend(action.requests, action.legs, action.wish_time, action.list_id)\n"
+        "        if len(action.requests) == 1:\n"
+        "            return\n"
+        "        if action.list_id:\n",
+        ("tests/test_live_faults.py::test_no_order_stands_twice_however_it_is_lost[reset_after-1]",),
+    ),
+    Planted(
         "a missed entry is made up for later",
         "live/follow.py",
         "    late = view.now - view.closed > manner.late_ns\n",
