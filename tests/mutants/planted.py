@@ -474,10 +474,13 @@ LIVE = (
     ),
     Planted(
         "an order is tried again and given up before it can arrive",
-        "live/hand.py",
-        "            if self.journal.now() > last:  # it could arrive after `ask` has given it up\n",
-        "            if False:\n",
-        ("tests/test_live_faults.py::test_an_order_that_was_turned_away_twice_and_then_comes_late_is_not_made_up_for",),
+        "live/journal.py",
+        "        self.orders[client_id] = self.orders[client_id]._replace(at=at)\n",
+        "",
+        (
+            "tests/test_live_at_risk.py::"
+            "test_an_order_that_was_turned_away_first_is_given_time_to_arrive_from_its_last_try",
+        ),
     ),
     Planted(
         "a lost answer is asked for as fast as the exchange can say no",
