@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.barriers import STOP, TARGET
 from engine.bars import parse_timeframe
 from engine.errors import UsageError
 from engine.inference.shift import cusum
@@ -134,7 +136,7 @@ def _of_ledger(path: Path, mode: str, bands: Bands, days: int | None, learned: t
         _fills(found, path, (trades, since), parse_timeframe(bot["timeframe"]), bands)
     else:
         found.notes.append(f"fills: {mode} has none")
-    _claims(found, path, trades)
+    _claims(found, path, trades, json.loads(bot["rules"])["slippage"])
     _model(found, path, bot, learned)
     return found
 
@@ -193,10 +195,19 @@ def _beyond(fills: list[Row], price: float) -> float:
     return (sum(fill["quantity"] * fill["price"] for fill in fills) / units / price - 1.0) * 1e4
 
 
-def _claims(found: Drift, path: Path, trades: list[Row]) -> None:
-    """Hold the share of wins against the probabilities that were claimed."""
+def won_before_costs(trade: Row, slippage: float) -> bool:
+    """Return whether a trade was right as labels are: its target, or ahead of its entry's open when its time was up."""
+    if trade["reason"] in (TARGET, STOP):
+        return bool(trade["reason"] == TARGET)
+    side = trade["side"]
+    left, opened = trade["exit_price"] / (1.0 - side * slippage), trade["entry_price"] / (1.0 + side * slippage)
+    return bool(side * (left - opened) > 0.0)
+
+
+def _claims(found: Drift, path: Path, trades: list[Row], slippage: float) -> None:
+    """Hold the share of wins against the probabilities that were claimed; neither knows costs."""
     told = {row["open_time"]: row["p_up"] for row in read(path, "SELECT open_time, p_up FROM decisions")}
-    pairs = [(told.get(trade["wish_time"]), trade["side"], trade["pnl"] > 0) for trade in trades]
+    pairs = [(told.get(trade["wish_time"]), trade["side"], won_before_costs(trade, slippage)) for trade in trades]
     known = [(p if side > 0 else 1.0 - p, won) for p, side, won in pairs if p is not None]
     if not known:
         found.notes.append("calibration: no finished trade carries a probability")
@@ -207,7 +218,7 @@ def _claims(found: Drift, path: Path, trades: list[Row]) -> None:
     error = float(np.sqrt(np.sum(spread**2)))
     if error > 0 and abs(np.sum(won - claimed)) > FAR * error:
         found.alarms.append(
-            f"{found.realised:.0%} of {len(won)} trades won and {found.claimed:.0%} was claimed,"
+            f"{found.realised:.0%} of {len(won)} trades won before costs and {found.claimed:.0%} was claimed,"
             f" over {FAR:g} standard errors apart"
         )
     sums = cusum((won - claimed) / np.maximum(spread, 1e-6))
@@ -256,7 +267,7 @@ def drift_lines(found: list[Drift]) -> list[str]:
                 f" worst {each.worst_bp:+.1f} bp"
             )
         if each.claimed is not None:
-            out.append(f"  calibration  claimed {each.claimed:.1%} wins, realised {each.realised:.1%}")
+            out.append(f"  calibration  claimed {each.claimed:.1%} wins before costs, realised {each.realised:.1%}")
         if each.replay is not None:
             out.append(
                 f"  replay       {each.replay or 'a backtest of these bars wishes and earns the same, bit for bit'}"

@@ -21,10 +21,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from engine.barriers import STOP, TARGET, TIME
 from engine.errors import SettingsError, UsageError
 from engine.inference.shift import cusum, stability_index
 from live.dashboard import Dashboard
-from live.drift import Bands, drift_lines, drift_report
+from live.drift import Bands, drift_lines, drift_report, won_before_costs
 from live.keys import Keys
 from live.logs import log_line, voice
 from live.metrics import exposition
@@ -248,6 +249,23 @@ def test_fills_within_the_bands_raise_no_alarm(outside, tmp_path):
 def test_what_is_beyond_its_band_is_an_alarm(tmp_path, how, alarm):
     (found,) = drift_report(live_folder(tmp_path, **how), tmp_path)
     assert alarm in found.alarms
+
+
+@pytest.mark.parametrize(
+    ("reason", "side", "left", "won"),
+    [
+        (TARGET, 1, 101.0, True),
+        (STOP, -1, 101.0, False),
+        (TIME, 1, 100.05, True),  # it lost money, for slippage alone was more
+        (TIME, 1, 99.6, False),
+        (TIME, -1, 99.95, True),
+        (TIME, -1, 100.4, False),
+    ],
+)
+def test_a_trade_is_right_as_its_label_is_before_costs(reason, side, left, won):
+    row = {"reason": reason, "side": side, "entry_price": 100.0 * (1 + side * 0.001)}
+    row["exit_price"] = left * (1 - side * 0.001) if reason == TIME else left
+    assert won_before_costs(row, slippage=0.001) is won
 
 
 def test_a_fill_that_the_simulation_does_not_know_is_an_alarm(tmp_path):
