@@ -20,7 +20,7 @@ from engine.errors import unknown
 from engine.indicators import interleave
 from engine.readings import Readings, missing_context
 
-STRETCH = 8192  # bars worked on at once: their columns stay in the cache, and calls cost little per bar
+STRETCH = 16384  # bars worked on at once: their columns stay in the cache, and calls cost little per bar
 
 FEATURES: dict[str, Feature] = {feature.name: feature for feature in (*basic_features(), *further_features())}
 BASIC = frozenset(feature.name for feature in basic_features())

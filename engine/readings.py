@@ -24,6 +24,7 @@ from engine.indicators import (
     BLOCK,
     EVENT_ATRS,
     Recursions,
+    Rolling,
     cusum_sums,
     frozen,
     recursions,
@@ -83,11 +84,15 @@ class Readings:
 
     @cached_property
     def recursive(self) -> Recursions:
-        """The anchored recursions, run once over the whole history."""
+        """The anchored recursions, run once over the history; stretches of it are asked for in order."""
         if self._whole is None:
             return recursions(self.bars)
-        rows = slice(self._first, self._first + len(self.bars))
-        return Recursions(*(column[rows] for column in self._whole.recursive))
+        return self._whole.rolling.rows(self._first, self._first + len(self.bars))
+
+    @cached_property
+    def rolling(self) -> Rolling:
+        """The same recursions, a stretch at a time."""
+        return Rolling(self.bars)
 
     @cached_property
     def per_unit(self) -> Floats:

@@ -92,37 +92,87 @@ class State(NamedTuple):
 
 
 NEW = State(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+SETTLED = SLOW.period + SIGNAL.period  # bars after which no average is within its first period any more
+
+
+class Carry(NamedTuple):
+    """What a pass hands to the next: both states, and the block of the last bar."""
+
+    current: State
+    fresh: State
+    block: int
+
+
+class Weights(NamedTuple):
+    """The share of a new value in each average."""
+
+    range_a: float
+    range_b: float
+    range_c: float
+    moves: float
+    fast: float
+    slow: float
+    signal: float
 
 
 @njit(cache=True, nogil=True)
-def average_step(mean: float, value: float, count: float, by: Smoothing) -> float:
-    """Return a smoothed average after its count-th value; values within the first period weigh equally."""
-    return mean + (value - mean) * (by.rate if count > by.period else 1.0 / count)
+def weight(count: float, by: Smoothing) -> float:
+    """Return the share of the count-th value in an average: values within its first period weigh equally; 0 of none."""
+    if count <= 0.0:
+        return 0.0
+    return by.rate if count > by.period else 1.0 / count
 
 
 @njit(cache=True, nogil=True)
-def state_step(s: State, high: float, low: float, close: float, ranges: Ranges) -> State:
+def weights_after(seen: float, ranges: Ranges) -> Weights:
+    """Return the shares of the bar after some; the first bar of a state has no range, for no close came before it."""
+    return Weights(
+        weight(seen, ranges[0]),
+        weight(seen, ranges[1]),
+        weight(seen, ranges[2]),
+        weight(seen, RSI),
+        weight(seen + 1.0, FAST),
+        weight(seen + 1.0, SLOW),
+        weight(seen + 2.0 - SLOW.period, SIGNAL),
+    )
+
+
+@njit(cache=True, nogil=True)
+def state_step(s: State, high: float, low: float, close: float, by: Weights) -> State:
     """Return the state after one more bar."""
-    count, a, b, c, gain, loss, signal = s.seen, s.range_a, s.range_b, s.range_c, s.gain, s.loss, s.signal
-    if count > 0.0:  # the first bar of a state has no close before it
-        span = max(high, s.last) - min(low, s.last)
-        a = average_step(a, span, count, ranges[0])
-        b = average_step(b, span, count, ranges[1])
-        c = average_step(c, span, count, ranges[2])
-        gain = average_step(gain, max(close - s.last, 0.0), count, RSI)
-        loss = average_step(loss, max(s.last - close, 0.0), count, RSI)
-    count += 1.0
-    fast = average_step(s.fast, close, count, FAST)
-    slow = average_step(s.slow, close, count, SLOW)
-    if count >= SLOW.period:
-        signal = average_step(signal, fast - slow, count - SLOW.period + 1.0, SIGNAL)
-    return State(count, close, a, b, c, gain, loss, fast, slow, signal)
+    span = max(high, s.last) - min(low, s.last)
+    rise, fall = max(close - s.last, 0.0), max(s.last - close, 0.0)
+    fast, slow = s.fast + (close - s.fast) * by.fast, s.slow + (close - s.slow) * by.slow
+    return State(
+        s.seen + 1.0,
+        close,
+        s.range_a + (span - s.range_a) * by.range_a,
+        s.range_b + (span - s.range_b) * by.range_b,
+        s.range_c + (span - s.range_c) * by.range_c,
+        s.gain + (rise - s.gain) * by.moves,
+        s.loss + (fall - s.loss) * by.moves,
+        fast,
+        slow,
+        s.signal + (fast - slow - s.signal) * by.signal,
+    )
 
 
 @njit(cache=True, nogil=True)
-def anchored_pass(
-    blocks: NDArray[np.int64], high: Floats, low: Floats, close: Floats, ranges: Ranges, out: Floats
-) -> None:
+def hide_cold(s: State, ranges: Ranges, out: Floats, i: int) -> None:
+    """Make NaN what is not warmed up."""
+    for k in range(3):
+        if s.seen < WARM_UP * ranges[k].period:
+            out[k, i] = np.nan
+    if s.seen < WARM_UP * RSI.period:
+        out[3, i] = np.nan
+    if s.seen < WARM_UP * SLOW.period:
+        out[4, i] = out[5, i] = np.nan
+
+
+@njit(cache=True, nogil=True)
+def anchored_pass(  # noqa: PLR0913
+    blocks: NDArray[np.int64], high: Floats, low: Floats, close: Floats, ranges: Ranges, carry: Carry, out: Floats
+) -> Carry:
     """Run the anchored recursions over bars.
 
     Parameters
@@ -133,23 +183,56 @@ def anchored_pass(
         Prices.
     ranges : three of Smoothing
         Of the average true ranges.
-    out : float64 array of shape (6, n)
-        Filled with the columns of `Recursions`.
+    carry : Carry
+        What the pass over the bars before them returned; at the beginning, new states and the first bar's block.
+    out : float64 array of shape (6, m), m >= n
+        The last n columns are filled with those of `Recursions`.
     """
-    current = fresh = NEW
+    current, fresh, block = carry
+    settled, skip = weights_after(np.inf, ranges), out.shape[1] - len(close)
+    warm = WARM_UP * max(max(ranges[0].period, ranges[1].period), max(ranges[2].period, SLOW.period))
     for i in range(len(close)):
-        if i > 0 and blocks[i] != blocks[i - 1]:
-            current, fresh = fresh, NEW
-        current = state_step(current, high[i], low[i], close[i], ranges)
-        fresh = state_step(fresh, high[i], low[i], close[i], ranges)
-        seen, moves = current.seen, current.gain + current.loss
-        strength = 100.0 * current.gain / moves if moves > 0.0 else 50.0
-        out[0, i] = current.range_a if seen >= WARM_UP * ranges[0].period else np.nan
-        out[1, i] = current.range_b if seen >= WARM_UP * ranges[1].period else np.nan
-        out[2, i] = current.range_c if seen >= WARM_UP * ranges[2].period else np.nan
-        out[3, i] = strength if seen >= WARM_UP * RSI.period else np.nan
-        out[4, i] = current.fast - current.slow if seen >= WARM_UP * SLOW.period else np.nan
-        out[5, i] = current.signal if seen >= WARM_UP * SLOW.period else np.nan
+        if blocks[i] != block:
+            current, fresh, block = fresh, NEW, blocks[i]
+        if fresh.seen > SETTLED and current.seen > SETTLED:
+            current = state_step(current, high[i], low[i], close[i], settled)
+            fresh = state_step(fresh, high[i], low[i], close[i], settled)
+        else:
+            current = state_step(current, high[i], low[i], close[i], weights_after(current.seen, ranges))
+            fresh = state_step(fresh, high[i], low[i], close[i], weights_after(fresh.seen, ranges))
+        moves, column = current.gain + current.loss, skip + i
+        out[0, column], out[1, column], out[2, column] = current.range_a, current.range_b, current.range_c
+        out[3, column] = 100.0 * current.gain / moves if moves > 0.0 else 50.0
+        out[4, column], out[5, column] = current.fast - current.slow, current.signal
+        if current.seen < warm:
+            hide_cold(current, ranges, out, column)
+    return Carry(current, fresh, block)
+
+
+class Rolling:
+    """The recursions of a history, worked out as they are asked for, stretch after stretch: they stay in the cache.
+
+    Parameters
+    ----------
+    bars : Bars
+        The history.
+    """
+
+    def __init__(self, bars: Bars) -> None:
+        self._blocks = bars.slots // BLOCK
+        self._prices = (frozen(bars.high), frozen(bars.low), frozen(bars.close))
+        self._carry = Carry(NEW, NEW, int(self._blocks[0]) if len(bars) else 0)
+        self._first, self._known = 0, np.empty((len(Recursions._fields), 0))
+
+    def rows(self, first: int, last: int) -> Recursions:
+        """Return the recursions of rows first to last - 1; no stretch may begin before the one asked for before it."""
+        known = self._first + self._known.shape[1]
+        out: Floats = np.empty((len(self._known), last - first))
+        out[:, : known - first] = self._known[:, first - self._first :]
+        prices = [column[known:last] for column in self._prices]
+        self._carry = anchored_pass(self._blocks[known:last], *prices, RANGES, self._carry, out)
+        self._first, self._known = first, out
+        return Recursions(*out)
 
 
 def recursions(bars: Bars, block: int = BLOCK) -> Recursions:
@@ -197,5 +280,7 @@ def atr(bars: Bars, period: int = 14) -> Floats:
 
 def _anchored(bars: Bars, ranges: Ranges, block: int = BLOCK) -> Recursions:
     out: Floats = np.empty((len(Recursions._fields), len(bars)))
-    anchored_pass(bars.slots // block, frozen(bars.high), frozen(bars.low), frozen(bars.close), ranges, out)
+    blocks = bars.slots // block
+    carry = Carry(NEW, NEW, int(blocks[0]) if len(bars) else 0)
+    anchored_pass(blocks, frozen(bars.high), frozen(bars.low), frozen(bars.close), ranges, carry, out)
     return Recursions(*out)

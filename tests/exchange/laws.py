@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from live.limits import ERRORS, ORDERS
+from live.schema_orders import UNEXPLAINED
 from tests.exchange.market import milliseconds
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ AGAIN_MS = 5_000  # one that was turned away unread is sent again
 EDGE_MS = 10_000  # around a time that the bot's clock decides
 ASKS = ("/order", "/algoOrder", "/orderList/oco")
 NO_REFUSAL = (-1003, -1007, -1008, -1021, -4116)  # asks to wait, or leaves open whether it was done
+SILENCING = {ORDERS, ERRORS, UNEXPLAINED, "failed"}  # halts after which nothing is sent; any other keeps the exits
 STATES = """SELECT state, cause, until FROM states
     WHERE number IN (SELECT max(number) FROM states GROUP BY symbol, cause) AND state <> 'ACTIVE'"""
 
@@ -63,7 +66,7 @@ class Witness:
         if method not in ("POST", "DELETE") or not path.endswith(ASKS):
             return
         try:
-            self._may_act(f"{method} {path}")
+            self._may_act(method, f"{method} {path}", params)
             if method == "POST":
                 self.orders += 1
                 self._may_send(params)
@@ -85,9 +88,17 @@ class Witness:
 
     @property
     def halted(self) -> bool:
-        """Whether the bot wrote down that it sends nothing, and nobody asked it to close."""
+        """Whether the bot wrote down that it enters and leaves nothing, and nobody asked it to close."""
+        return bool(self._halts())
+
+    @property
+    def silent(self) -> bool:
+        """Whether it sends nothing at all, protection included: a person was told."""
+        return bool(self._halts() & SILENCING)
+
+    def _halts(self) -> set[str]:
         states = self.states()
-        return "HALTED" in states.values() and "flatten" not in states
+        return set() if "flatten" in states else {cause for cause, state in states.items() if state == "HALTED"}
 
     def states(self) -> dict[str, str]:
         """What keeps the bot from being active, by cause."""
@@ -95,9 +106,22 @@ class Witness:
         rows = self.world.rows(STATES, "account.db")
         return {cause: state for state, cause, until in rows if until is None or now + EDGE_MS < until // 10**6}
 
-    def _may_act(self, what: str) -> None:
-        if self.halted:
+    def _may_act(self, method: str, what: str, params: dict[str, str]) -> None:
+        """Halted, it takes back entries that rest and keeps the exits of what is held; silent, not even those."""
+        if not self.halted or (method == "DELETE" and (not self.silent or self._is_entry(params))):
+            return
+        protects = method == "POST" and not self._enters(params) and params.get("type", "") != "MARKET"
+        if self.silent or not protects:
             raise Breach(f"{what} was sent while the bot is halted: {self.states()}")
+
+    def _is_entry(self, params: dict[str, str]) -> bool:
+        """Whether what is cancelled would have been an entry."""
+        asked = {params.get(key) for key in ("origClientOrderId", "clientAlgoId", "orderId", "algoId")}
+        orders = [o for o in self.world.desk.orders if {o.client_id, str(o.id)} & asked]
+        return bool(orders) and all(self._entered(o) for o in orders)
+
+    def _entered(self, order: Any) -> bool:
+        return not (order.reduce_only or order.close_position) if self.world.perpetual else order.side > 0
 
     def _enters(self, params: dict[str, str]) -> bool:
         if self.world.perpetual:

@@ -126,7 +126,7 @@ class World(Trader):
             if order.waits and order.side * self.size < 0 and order.kind.startswith("STOP")
         )
         naked = abs(self.size) * float(market.price or 0) >= 6.0 and stops < abs(self.size) * 0.99
-        if not naked or self.witness.halted:  # a halted bot sends nothing: a person was told
+        if not naked or self.witness.silent:
             self.naked_since = None
         elif self.naked_since is None:
             self.naked_since = now

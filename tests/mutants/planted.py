@@ -52,8 +52,8 @@ DATA_AND_FEATURES = (
     Planted(
         "a recursion is not anchored: it remembers where the file begins",
         "engine/indicators/anchored.py",
-        "            current, fresh = fresh, NEW\n",
-        "            fresh = NEW\n",
+        "            current, fresh, block = fresh, NEW, blocks[i]\n",
+        "            fresh, block = NEW, blocks[i]\n",
         ("tests/test_features.py::test_memory_is_enough[random-atr_ratio]",),
     ),
     Planted(
