@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from models.folder import write_bundle
 from tests.bundles import make_bundle
 
 BARS = random_bars(4000, seed=11)
+ROOT = Path(tradsys.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -382,3 +384,47 @@ def test_a_mistake_in_train_is_found_before_torch_is_imported(tmp_path, csv):
         told = [sys.executable, "-c", code, "train", "mine", *map(str, wrong)]
         done = subprocess.run(told, cwd=tmp_path, env={"PYTHONPATH": str(root)}, capture_output=True, text=True)
         assert done.stdout == "2 []\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("compare", "BUNDLE", "--bars", "CSV", "--out", "PIPE"),
+        ("compare", "BUNDLE", "--bars", "CSV", "--ledger", "PIPE"),
+        ("backtest", "sniper", "--bundle", "BUNDLE", "--bars", "CSV", "--ledger", "PIPE"),
+        ("sweep", "BUNDLE", "--bars", "CSV", "--out", "PIPE"),
+        ("train", "mine", "--bars", "CSV", "--out", "mine", "--ledger", "PIPE"),
+        ("tune", "mine", "--bars", "CSV", "--ledger", "PIPE"),
+        ("volatility", "CSV", "--out", "PIPE"),
+        ("experiment", "A1", "--bars", "CSV", "--ledger", "PIPE"),
+        ("leaderboard", "--results", "RESULTS", "--out", "PIPE"),
+    ],
+    ids=lambda args: f"{args[0]} {args[-2]}",
+)
+def test_nothing_takes_the_place_of_a_device_or_a_pipe(run, bundle, csv, tmp_path, args):
+    places = {"BUNDLE": bundle, "CSV": csv, "PIPE": tmp_path / "pipe", "RESULTS": ROOT / "research" / "results"}
+    os.mkfifo(tmp_path / "pipe")
+    code, _, err = run(*(places.get(arg, arg) for arg in args))
+    assert (code, err) == (2, f"UsageError: {tmp_path / 'pipe'} is a device or a pipe; name a file to write\n")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(run, bundle, csv, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "page.html").symlink_to(tmp_path / "kept" / "page.html")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    assert run("compare", bundle, "--bars", csv, "--out", "page.html")[0] == 0
+    assert (tmp_path / "page.html").is_symlink()
+    assert (tmp_path / "kept" / "page.html").stat().st_size > 50_000
+    assert "links lead round" in run("compare", bundle, "--bars", csv, "--out", "round")[2]
+
+
+def test_a_bundle_is_written_where_a_link_leads(tmp_path, bundle):
+    manifest = load_bundle(bundle).manifest
+    files = {name: (bundle / name).read_bytes() for name in manifest.files}
+    (tmp_path / "there").mkdir()
+    (tmp_path / "toy").symlink_to(tmp_path / "there")
+    for _ in range(2):
+        assert write_bundle(tmp_path / "toy", manifest, files) == tmp_path / "toy"
+    assert (tmp_path / "toy").is_symlink()
+    assert (tmp_path / "there" / "manifest.json").is_file()
