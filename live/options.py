@@ -64,7 +64,9 @@ BackendName = Annotated[
 ClusterAddress = Annotated[
     str | None, typer.Option("--address", help="Of the Ray head or Dask scheduler, such as tcp://10.0.0.5:8786.")
 ]
-WorkerCount = Annotated[int, typer.Option("--workers", min=0, help="Processes of this machine; 0 with --backend: all.")]
+WorkerCount = Annotated[
+    int, typer.Option("--workers", min=0, help="Processes of this machine, up to 256; 0 with --backend: one a core.")
+]
 Sessions = Annotated[
     bool | None,
     typer.Option("--sessions/--no-sessions", help="Whether the market closes at times; inferred by default."),
