@@ -9,6 +9,13 @@ import typer
 from typer.core import TyperGroup
 
 DATA = Path("data")
+RESUMED = "finished parts are kept: run the same command with --resume"
+KEPT = {  # what a stopped verb leaves, and how it goes on
+    "train": RESUMED,
+    "volatility": RESUMED,
+    "tune": "finished trials are kept: the same command goes on",
+    "experiment": "finished experiments are kept: with --all the same command goes on",
+}
 
 
 class Verbs(TyperGroup):
@@ -19,8 +26,7 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            kept = "finished parts are kept: run the same command with --resume"
-            typer.echo(f"stopped; {kept if ctx.invoked_subcommand == 'train' else 'nothing half-written'}", err=True)
+            typer.echo(f"stopped; {KEPT.get(ctx.invoked_subcommand or '', 'nothing half-written')}", err=True)
             raise typer.Exit(130) from None
 
 

@@ -102,6 +102,14 @@ def test_cards_are_printed_on_demand(run, bundle, csv):
         (("data", "check", "nowhere.csv"), "nowhere.csv"),
         (("data", "import", "nowhere.csv"), "nowhere.csv"),
         (("train", "mine"), "name the bars to train mine on"),
+        (("tune", "mine", "--bars", "CSV", "--storage", "foo"), "--storage foo cannot be opened (Could not parse"),
+        (
+            ("tune", "mine", "--bars", "CSV", "--storage", "postgre://me:secret@x/y"),
+            "--storage postgre://...@x/y cannot",
+        ),
+        (("tune", "mine", "--bars", "CSV", "--storage", "sqlite:///no/such/x.db"), "unable to open database file"),
+        (("experiment", "--all", "--quick", "--bars", "CSV", "--extra", "nosuch"), "--extra nosuch is no folder; name"),
+        (("experiment", "A1", "A19", "--bars", "CSV"), "missing below --extra FOLDER: A19 (macro/, perp/)"),
         (("live",), "STRATEGY_PROFILE is missing"),
         (("verify", "nothing-here"), "nothing-here"),
         (("verify", "BUNDLE", "--bars", "nasdaq-1d"), "was trained on 1h bars"),
@@ -173,17 +181,27 @@ def test_a_second_release_says_so(run, bundle):
 
 
 @pytest.mark.parametrize(
-    ("verb", "said"), [("train", "run the same command with --resume"), ("data list", "nothing half-written")]
+    ("verb", "said"),
+    [
+        ("train mine", "run the same command with --resume"),
+        ("volatility mine", "run the same command with --resume"),
+        ("tune mine", "finished trials are kept: the same command goes on"),
+        ("experiment A1", "finished experiments are kept: with --all the same command goes on"),
+        ("data list", "nothing half-written"),
+    ],
 )
 def test_ctrl_c_ends_a_verb_with_a_line_and_130(run, monkeypatch, verb, said):
     def stop(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("research.road.train_bundle", stop)
+    monkeypatch.setattr("research.volatility_road.show_volatility", stop)
+    monkeypatch.setattr("research.tuning_road.tune_named", stop)
+    monkeypatch.setattr("research.experiments.conduct.run_named", stop)
     monkeypatch.setattr("engine.history.list_series", stop)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
-        code, out, err = run(*verb.split(), *(["mine"] if verb == "train" else []))
+        code, out, err = run(*verb.split())
     finally:
         signal.signal(signal.SIGINT, before)
     assert (code, out, err.startswith("stopped; "), said in err) == (130, "", True, True)
