@@ -69,10 +69,7 @@ def _wrong(backend: str, line: socket.socket) -> str | None:
     except TimeoutError:
         return "whoever listens there says nothing"
     if backend == DASK:
-        return (
-            None
-            if b"compression" in greeting and b"python" in greeting
-            else "whoever listens there is no Dask scheduler"
-        )
+        greets = b"compression" in greeting and b"python" in greeting
+        return None if greets else "whoever listens there is no Dask scheduler"
     settings = len(greeting) > SETTINGS_FRAME - 1 and greeting[3] == SETTINGS_FRAME
     return None if settings or greeting[:1] in TLS_RECORDS else "whoever listens there is no Ray head"

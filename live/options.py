@@ -46,6 +46,14 @@ def _is_there(path: Path) -> Path:
     return _is_folder(path)
 
 
+def _is_symbol(symbol: str | None) -> str | None:
+    if symbol is None:
+        return None
+    from engine.history.infer import check_symbol
+
+    return check_symbol(symbol)
+
+
 DataFolder = Annotated[Path, typer.Option("--data", help="Folder of the stored series.", callback=_is_there)]
 NewFolder = Annotated[Path, typer.Option("--data", help="Folder of the stored series.", callback=_is_folder)]
 BundleName = Annotated[str, typer.Argument(help="Name of a shipped bundle, or the folder of your own.")]
@@ -54,7 +62,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSO
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", help="Trial ledger; trials.db in the data folder by default.")
 ]
-SymbolName = Annotated[str | None, typer.Option("--symbol", help="Name of the market; from the file name by default.")]
+SymbolName = Annotated[
+    str | None,
+    typer.Option("--symbol", help="Name of the market; from the file name by default.", callback=_is_symbol),
+]
+FetchSymbol = Annotated[
+    str | None, typer.Option("--symbol", help="Name of the market here; BTCUSDT by default.", callback=_is_symbol)
+]
 TimeframeName = Annotated[str | None, typer.Option("--timeframe", help="Such as 15m, 1h, 1d; inferred by default.")]
 ZoneName = Annotated[str, typer.Option("--zone", help="test, oos, validation, development or all.")]
 ConfidenceMode = Annotated[str, typer.Option("--confidence", help="rank or probability.")]

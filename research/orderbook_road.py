@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.bars import Times, format_time, parse_timeframe
 from engine.errors import UsageError
+from engine.history.infer import check_symbol
 from engine.history.store import Store
 from research.orderbook import LONGEST_STEP_NS, Book, book_bars, read_book
 
@@ -30,6 +31,8 @@ def store_book(
     UsageError
         When no bar was recorded from its open to its close.
     """
+    if symbol is not None:
+        check_symbol(symbol)
     seconds = re.fullmatch(r"([1-9][0-9]?)s", timeframe)
     length = (
         int(seconds[1]) * 10**9 if seconds else parse_timeframe(timeframe, "--timeframe", "1m, 1h", "1s to 99s, or ")

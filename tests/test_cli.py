@@ -110,6 +110,16 @@ def test_cards_are_printed_on_demand(run, bundle, csv):
         (("tune", "mine", "--bars", "CSV", "--storage", "sqlite:///no/such/x.db"), "unable to open database file"),
         (("experiment", "--all", "--quick", "--bars", "CSV", "--extra", "nosuch"), "--extra nosuch is no folder; name"),
         (("experiment", "A1", "A19", "--bars", "CSV"), "missing below --extra FOLDER: A19 (macro/, perp/)"),
+        (("explain", "BUNDLE", "--bars", "HOLES", "--at", "2020-01-05T03:30"), "no bar was open then; the nearest are"),
+        (("sweep", "BUNDLE", "--bars", "CSV", "--hold", "1000000000000"), "hold must be whole, at least 1 bar and at"),
+        (("sweep", "BUNDLE", "--bars", "CSV", "--workers", "2", "--threads", "2"), "state one"),
+        (("sweep", "BUNDLE", "--bars", "CSV", "--workers", "100000"), "workers must be at most 256"),
+        (("data", "import", "CSV", "--symbol", "../../x"), "--symbol '../../x' is no name of a market"),
+        (("data", "import", "CSV", "--symbol", ""), "--symbol '' is no name of a market"),
+        (
+            ("data", "import-series", "CSV", "--name", "x", "--lag", "foo"),
+            "--lag 'foo' was not understood; write 0",
+        ),
         (("live",), "STRATEGY_PROFILE is missing"),
         (("verify", "nothing-here"), "nothing-here"),
         (("verify", "BUNDLE", "--bars", "nasdaq-1d"), "was trained on 1h bars"),
@@ -128,7 +138,10 @@ def test_cards_are_printed_on_demand(run, bundle, csv):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, bundle, csv, args, said):
-    args = [a.replace("BUNDLE", str(bundle)).replace("CSV", str(csv)) for a in args]
+    lines = csv.read_text().splitlines(keepends=True)
+    holes = csv.parent.parent / "HOLES-1h.csv"
+    holes.write_text("".join([*lines[:90], *lines[110:]]))
+    args = [a.replace("BUNDLE", str(bundle)).replace("CSV", str(csv)).replace("HOLES", str(holes)) for a in args]
     code, out, err = run(*args)
     assert (code, out) == (2, "")
     assert said in err
