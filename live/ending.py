@@ -93,8 +93,8 @@ def _told(mistake: TradingError) -> int:
 
 def _guard() -> None:
     """Make standard output say itself when it fails; a terminal, which does not, stays what it is."""
-    out = sys.stdout
-    if out is None or out is not sys.__stdout__ or out.isatty():
+    out = sys.__stdout__
+    if out is None or sys.stdout is not out or out.isatty():
         return
     out.flush()
     raw = io.BufferedWriter(_Outlet(out.fileno(), "wb", closefd=False))

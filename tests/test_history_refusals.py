@@ -336,7 +336,7 @@ def test_dates_that_nobody_can_read_are_said_first_and_not_taken_for_a_single_ro
     path = tmp_path / "x.csv"
     path.write_text(HEAD + "\n".join(rows) + "\n")
     first, *others = check_file(path).findings
-    assert first.message.startswith(
+    assert first.detail.startswith(
         "x.csv: 8 of 8 times could not be read; write UTC as 2024-01-31T15:00 or as an epoch"
     )
     assert [finding.row for finding in others] == list(range(2, 10))
