@@ -8,8 +8,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from engine.errors import TradingError, UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 EXTRAS = {  # what each extra of pyproject.toml brings, by the name that is imported
     "research": ("torch", "sklearn", "hmmlearn", "onnx", "onnxscript", "optuna", "statsmodels", "threadpoolctl"),
@@ -23,11 +27,17 @@ class Unheard(BaseException):
 
 
 class _Outlet(io.FileIO):
-    """Standard output whose failure is nobody's but ours: click and rich would make exit code 1 of it."""
+    """Standard output whose failure is nobody's but ours: click and rich would make exit code 1 of it.
 
-    def write(self, content: object) -> int | None:  # type: ignore[override]
+    A verb whose reader has gone does its work to the end, unheard, so that its files and its exit code are the truth.
+    """
+
+    def write(self, content: Buffer) -> int:
         try:
-            return super().write(content)  # type: ignore[arg-type]
+            return super().write(content)
+        except BrokenPipeError:
+            _mute()
+            return memoryview(content).nbytes
         except OSError as error:
             raise Unheard from error
 
@@ -36,7 +46,7 @@ def ended(verb: Callable[[], object]) -> int:
     """Run the verb that was asked for and return its exit code.
 
     A mistake of the user's, a package that is not installed and an output with no room are one line and 2, never a
-    traceback. A reader of the output who has seen enough is no failure: 0.
+    traceback. A reader of the output who has seen enough changes nothing.
     """
     _guard()
     try:
@@ -44,10 +54,7 @@ def ended(verb: Callable[[], object]) -> int:
         sys.stdout.flush()
         return code
     except Unheard as lost:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer goes nowhere
-        if isinstance(lost.__cause__, BrokenPipeError):
-            return 0
+        _mute()  # what is still in the buffer
         why = getattr(lost.__cause__, "strerror", None) or lost.__cause__
         return _told(UsageError(f"standard output cannot be written: {why}; send it to another place"))
 
@@ -91,11 +98,18 @@ def _told(mistake: TradingError) -> int:
     return 2
 
 
+def _mute() -> None:
+    """Let standard output go nowhere from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
 def _guard() -> None:
     """Make standard output say itself when it fails; a terminal, which does not, stays what it is."""
     out = sys.__stdout__
-    if out is None or sys.stdout is not out or out.isatty():
+    if out is None or sys.stdout is not out or out.isatty() or out.fileno() != 1:
         return
     out.flush()
-    raw = io.BufferedWriter(_Outlet(out.fileno(), "wb", closefd=False))
+    raw = io.BufferedWriter(_Outlet(1, "wb", closefd=False))
     sys.stdout = io.TextIOWrapper(raw, out.encoding, out.errors, line_buffering=out.line_buffering)

@@ -44,6 +44,26 @@ def test_a_reader_who_has_seen_enough_is_no_failure(tmp_path, verb):
         os.close(writer)
 
 
+def test_a_check_that_failed_says_so_in_its_code_though_nobody_reads_it(tmp_path):
+    (tmp_path / "bad-1h.csv").write_text("timestamp,open,high,low,close,volume\n2024-01-01,1,1,1,1,1\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert tradsys(tmp_path, "data", "check", "bad-1h.csv", out=writer) == (1, "")
+    finally:
+        os.close(writer)
+
+
+def test_what_nobody_reads_is_written_all_the_same(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert tradsys(tmp_path, "compare", out=writer)[0] == 0
+    finally:
+        os.close(writer)
+    assert (tmp_path / "reports" / "compare.html").is_file()
+
+
 @VERBS
 def test_an_output_without_room_is_one_line(tmp_path, verb):
     with open("/dev/full", "w") as full:
