@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: compare test fast check lint bench bench-check peers lock readme clean help
+.PHONY: compare everything test fast check lint bench bench-check peers lock readme clean help
 
 help:             ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -23,6 +23,8 @@ help:             ## List the targets
 
 compare: .venv/runtime    ## Compare the three strategies on the embedded bars
 	@$(PY) -m tradsys compare
+
+everything: .venv/everything    ## Install what training, trading live and testing need; run nothing
 
 test: .venv/everything    ## Run every test
 	@$(PY) -m pytest -n 2 --dist loadfile

@@ -11,6 +11,7 @@ import typer
 from live import options as ask
 from live import sweeps
 from live.data_verbs import data_app
+from live.ending import ended
 from live.verbs import live_app
 from research.verbs import research_app
 
@@ -29,15 +30,7 @@ app.add_typer(research_app)
 
 def main() -> None:
     """Run one verb; a mistake of the user's is one line and exit code 2, never a traceback."""
-    from engine.errors import TradingError
-
-    try:
-        app()
-    except TradingError as mistake:
-        sys.stderr.write(f"{type(mistake).__name__}: {mistake}\n")
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)
+    sys.exit(ended(app))
 
 
 @app.command(epilog="Example: tradsys compare btcusdt-1h --bars BTCUSDT-1h --zone oos --fee 0.0005")

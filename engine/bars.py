@@ -29,8 +29,20 @@ ABSURD_VOLUME = "is no volume (allowed: below 1e30); state it in another unit or
 ABSURD_TIME = "is not before 2100; check the unit of the stamps (s, ms, us or ns)"
 
 
-def parse_timeframe(text: str) -> int:
+def parse_timeframe(text: str, what: str = "timeframe", such_as: str = "15m, 1h, 1d", also: str = "") -> int:
     """Return the length of a timeframe such as ``15m``, ``1h`` or ``1d`` in nanoseconds.
+
+    Parameters
+    ----------
+    text : str
+        A number and a unit.
+    what, such_as, also : str
+        For the message: who was told it, examples, and what else is allowed there.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
 
     Examples
     --------
@@ -39,7 +51,9 @@ def parse_timeframe(text: str) -> int:
     """
     match = re.fullmatch(r"([1-9][0-9]{0,3})([mhdw])", text)
     if match is None:
-        raise UsageError(f"timeframe {text!r} was not understood; write a number and m, h, d or w, such as 15m, 1h, 1d")
+        raise UsageError(
+            f"{what} {text!r} was not understood; write {also}a number and m, h, d or w, such as {such_as}"
+        )
     return int(match[1]) * UNIT_NS[match[2]]
 
 

@@ -32,6 +32,7 @@ LOKY, RAY, DASK = BACKENDS = ("loky", "ray", "dask")
 PACKAGES = {LOKY: "joblib", RAY: "ray", DASK: "distributed"}
 SHARED_BYTES = 4096  # smaller arrays travel with every task: a file costs more than they do
 CONNECT_S = 10
+MOST = 256  # processes of one machine; each takes a few hundred megabytes
 PATIENCE = 3  # workers lost in a row, without one task finished between them
 SOURCES = ("engine", "models", "strategies", "research")
 LIBRARIES = ("numpy", "numba")
@@ -76,6 +77,10 @@ class Workers:
         if count < 0 or (count and backend != LOKY):
             raise UsageError(
                 f"workers counts processes of this machine, 0 or more, and a cluster takes all it has; was {count}"
+            )
+        if count > MOST:
+            raise UsageError(
+                f"workers must be at most {MOST} processes of this machine, was {count}; 0 takes one a core"
             )
         if find_spec(PACKAGES[backend]) is None:
             raise UsageError(f"backend {backend} needs {PACKAGES[backend]}; install it with: pip install .[cluster]")

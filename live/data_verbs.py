@@ -11,7 +11,6 @@ from live import options as ask
 
 data_app = typer.Typer(no_args_is_help=True, help="Fetch, import, check and list market data.")
 
-FetchSymbol = Annotated[str | None, typer.Option("--symbol", help="Name of the market here; BTCUSDT by default.")]
 ReplaceBars = Annotated[
     bool, typer.Option("--replace", help="Take the exchange's version of a stored bar that changed.")
 ]
@@ -25,7 +24,7 @@ def data_fetch(
     since: Annotated[
         str | None, typer.Option(help="Where the series begins, UTC; a stored one goes on by itself.")
     ] = None,
-    symbol: FetchSymbol = None,
+    symbol: ask.FetchSymbol = None,
     funding: Annotated[bool, typer.Option("--funding", help="Funding rates of a perpetual instead of bars.")] = False,
     update: Annotated[bool, typer.Option("--update", help="Go on with every stored series that was fetched.")] = False,
     replace: ReplaceBars = False,

@@ -84,8 +84,8 @@ class Identity:
                 differences += _differences(name, old, new)
         if differences:
             raise SettingsError(
-                f"BOT_LEDGER: {ledger} belongs to another bot: {'; '.join(differences)};"
-                " restore these settings, or set another BOT_LEDGER for a new bot"
+                f"name another BOT_LEDGER for a new bot, or restore the settings of the one that {ledger} belongs to:"
+                f" {'; '.join(differences)}"
             )
 
     def _values(self) -> list[Any]:

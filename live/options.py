@@ -9,6 +9,13 @@ import typer
 from typer.core import TyperGroup
 
 DATA = Path("data")
+RESUMED = "finished parts are kept: run the same command with --resume"
+KEPT = {  # what a stopped verb leaves, and how it goes on
+    "train": RESUMED,
+    "volatility": RESUMED,
+    "tune": "finished trials are kept: the same command goes on",
+    "experiment": "finished experiments are kept: with --all the same command goes on",
+}
 
 
 class Verbs(TyperGroup):
@@ -19,8 +26,7 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            kept = "finished parts are kept: run the same command with --resume"
-            typer.echo(f"stopped; {kept if ctx.invoked_subcommand == 'train' else 'nothing half-written'}", err=True)
+            typer.echo(f"stopped; {KEPT.get(ctx.invoked_subcommand or '', 'nothing half-written')}", err=True)
             raise typer.Exit(130) from None
 
 
@@ -40,6 +46,14 @@ def _is_there(path: Path) -> Path:
     return _is_folder(path)
 
 
+def _is_symbol(symbol: str | None) -> str | None:
+    if symbol is None:
+        return None
+    from engine.history.infer import check_symbol
+
+    return check_symbol(symbol)
+
+
 DataFolder = Annotated[Path, typer.Option("--data", help="Folder of the stored series.", callback=_is_there)]
 NewFolder = Annotated[Path, typer.Option("--data", help="Folder of the stored series.", callback=_is_folder)]
 BundleName = Annotated[str, typer.Argument(help="Name of a shipped bundle, or the folder of your own.")]
@@ -48,7 +62,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSO
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", help="Trial ledger; trials.db in the data folder by default.")
 ]
-SymbolName = Annotated[str | None, typer.Option("--symbol", help="Name of the market; from the file name by default.")]
+SymbolName = Annotated[
+    str | None,
+    typer.Option("--symbol", help="Name of the market; from the file name by default.", callback=_is_symbol),
+]
+FetchSymbol = Annotated[
+    str | None, typer.Option("--symbol", help="Name of the market here; BTCUSDT by default.", callback=_is_symbol)
+]
 TimeframeName = Annotated[str | None, typer.Option("--timeframe", help="Such as 15m, 1h, 1d; inferred by default.")]
 ZoneName = Annotated[str, typer.Option("--zone", help="test, oos, validation, development or all.")]
 ConfidenceMode = Annotated[str, typer.Option("--confidence", help="rank or probability.")]
@@ -64,7 +84,9 @@ BackendName = Annotated[
 ClusterAddress = Annotated[
     str | None, typer.Option("--address", help="Of the Ray head or Dask scheduler, such as tcp://10.0.0.5:8786.")
 ]
-WorkerCount = Annotated[int, typer.Option("--workers", min=0, help="Processes of this machine; 0 with --backend: all.")]
+WorkerCount = Annotated[
+    int, typer.Option("--workers", min=0, help="Processes of this machine, up to 256; 0 with --backend: one a core.")
+]
 Sessions = Annotated[
     bool | None,
     typer.Option("--sessions/--no-sessions", help="Whether the market closes at times; inferred by default."),

@@ -135,7 +135,8 @@ def read_settings(env_file: Path | None = None, environment: Mapping[str, str] |
     _check_together(values, mistakes)
     if mistakes:
         listed = "\n".join(f"  {_place(mistake, source)} {mistake.text}" for mistake in sorted(mistakes))
-        raise SettingsError(f"fix these lines:\n{listed}")
+        absent = "" if env_file or source.exists() else f"there is no {source}, copy .env.example to {source} and "
+        raise SettingsError(f"{absent}fix these lines:\n{listed}")
     return Settings(
         profile=values["STRATEGY_PROFILE"].lower(),
         bundle=values["BOT_BUNDLE"],

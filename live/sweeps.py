@@ -38,7 +38,7 @@ Threshold = Annotated[str | None, typer.Option(help=f"Confidence thresholds: {WR
 Target = Annotated[str | None, typer.Option(help=f"Take profits in ATRs: {WRITTEN}.")]
 Stop = Annotated[str | None, typer.Option(help=f"Stops in ATRs: {WRITTEN}.")]
 Hold = Annotated[str | None, typer.Option(help=f"Bars until the time exit: {WRITTEN}.")]
-Threads = Annotated[int, typer.Option(min=0, help="Threads; 0 takes every core.")]
+Threads = Annotated[int, typer.Option(min=0, max=256, help="Threads; 0 takes every core.")]
 Top = Annotated[int, typer.Option(min=1, help="How many of the best combos are listed.")]
 Page = Annotated[Path, typer.Option(help="HTML report to write.")]
 
@@ -68,12 +68,15 @@ def sweep(  # noqa: PLR0913 - an option is an argument
     data: DataFolder = DATA,
 ) -> None:
     """Score every combo of thresholds, barriers and holding times, and say what choosing the best is worth."""
+    from engine.errors import UsageError
     from engine.report.paths import writable
     from live.clock import stamp
     from live.workers import hired
     from strategies.sweeping import Question, sweep_bundle
     from strategies.workbench import named_terms
 
+    if threads and (backend or workers):
+        raise UsageError("--threads share a sweep within this process, --workers and --backend among others: state one")
     book = writable(data / "trials.db" if ledger is None else ledger)
     if not as_json:
         writable(out)

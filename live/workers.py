@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from engine.workers import LOKY, Progress, Workers
 from live.check import AGAIN_S, QUIET_S, Plain, Tell
 from live.clock import seconds
+from live.cluster import check_cluster
 
 
 @contextmanager
@@ -25,7 +26,10 @@ def hired(backend: str | None, address: str | None, count: int) -> Iterator[Work
         return
     on_screen = sys.stderr.isatty()
     tell: Tell = (lambda text: sys.stderr.write(f"{text:<78}\r")) if on_screen else Plain(_line)  # type: ignore[assignment,return-value]
-    with Workers(backend or LOKY, address, count, timed(tell)) as workers:
+    asked = Workers(backend or LOKY, address, count, timed(tell))
+    if address is not None:
+        check_cluster(asked.backend, address)
+    with asked as workers:
         yield workers
     if on_screen:
         sys.stderr.write(f"{'':<78}\r")

@@ -14,6 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from engine.errors import ModelMismatch, UsageError
+from engine.history.atomic import target
 from models.manifest import MANIFEST, Manifest
 
 # bytes; a stranger's file may be any size
@@ -51,6 +52,7 @@ def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -
             raise UsageError(f"file name {name!r} is not allowed in a bundle; use letters, digits and . _ -")
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise UsageError(f"{folder} holds files but no {MANIFEST}; name a new folder for the bundle")
+    given, folder = folder, target(folder)
     page = replace(manifest, files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -67,7 +69,7 @@ def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -
         if old.exists() and not folder.exists():  # interrupted between the two moves
             os.replace(old, folder)
     shutil.rmtree(old, ignore_errors=True)
-    return folder
+    return given
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:

@@ -13,7 +13,6 @@ weighed by the opposite queues, the zeroth step of Stoikov's, which goes on to f
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +20,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from engine.bars import Bars, Floats, Times, format_timeframe, parse_timeframe
+from engine.bars import Bars, Floats, Times, format_timeframe
 from engine.errors import DataError, UsageError
 from engine.history.arrays import float_array, integer_array
 from engine.history.external import External
 from engine.history.infer import infer_symbol
-from engine.history.store import Store
 
 DEEP = 5  # levels of what is called deep
 LONGEST_STEP_NS = 5 * 10**9  # between two snapshots; beyond it what flowed in between is not known
@@ -100,13 +98,18 @@ def read_book(path: Path, symbol: str | None = None, latency_ns: int = 0) -> Boo
     Raises
     ------
     DataError
-        When it holds no levels, such as only sums of each side.
+        When it is no Parquet file or holds no levels, such as only sums of each side.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise UsageError(f"{path} does not exist; name the Parquet file of a recorded book")
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        why = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"{path.name} is no Parquet file ({why}); a book is read from Parquet") from None
     levels = sum(name.startswith("bid_px_") for name in table.column_names)
     if not levels or EVENT_TIME not in table.column_names:
         raise DataError(f"{path.name} has no levels (bid_px_1, bid_sz_1, ... timestamp): no queue, no flow")
@@ -254,15 +257,6 @@ def trade_bars(path: Path, timeframe_ns: int, symbol: str | None = None) -> Bars
         timeframe_ns,
         symbol or infer_symbol(path.name.split("_")[0]),
     )
-
-
-def store_book(
-    path: Path, timeframe: str, store: Store, symbol: str | None = None, latency_ns: int = 0, replace: bool = False
-) -> Path:
-    """Keep what a recorded book says about bars, for the features that read it beside them; return its folder."""
-    seconds = re.fullmatch(r"([1-9][0-9]?)s", timeframe)
-    length = int(seconds[1]) * 10**9 if seconds else parse_timeframe(timeframe)
-    return store.keep_values(book_bars(read_book(path, symbol, latency_ns), length), path.name, replace)
 
 
 def _nanoseconds(column: object) -> NDArray[np.int64]:

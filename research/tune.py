@@ -7,6 +7,7 @@ is simply missing; the same command goes on where the others stand.
 from __future__ import annotations
 
 import multiprocessing
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -204,10 +205,11 @@ def picked(search: Search) -> Tuned:
 
 def _baseline(guided: optuna.Study, chance: optuna.Study) -> dict[str, Any]:
     """Return what blind dice found, next to the sampler after as many trials."""
-    blind = [t.user_attrs["loss"] for t in chance.trials if t.user_attrs.get("status") == OK]
-    led = [t.user_attrs["loss"] for t in guided.trials[: len(chance.trials)] if t.user_attrs.get("status") == OK]
+    thrown, tried = ([t.user_attrs for t in study.trials if "status" in t.user_attrs] for study in (chance, guided))
+    blind = [note["loss"] for note in thrown if note["status"] == OK]
+    led = [note["loss"] for note in tried[: len(thrown)] if note["status"] == OK]
     return {
-        "trials": len(chance.trials),
+        "trials": len(thrown),  # one that was stopped midway was never judged
         "best_loss": min(blind, default=None),
         "sampler_best_loss": min(led, default=None),
     }
@@ -238,6 +240,28 @@ def _near(search: Search) -> dict[str, Any] | None:
             found: dict[str, Any] = trial.user_attrs["chosen"]
             return found
     raise UsageError(f"--zoom {search.zoom}: there is no such finished trial; {len(whole.trials)} were made so far")
+
+
+def check_storage(storage: str) -> None:
+    """Refuse a storage that cannot be opened; a password in its address is not repeated.
+
+    Raises
+    ------
+    UsageError
+        Saying why, and how one is written.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with quiet():
+            optuna.storages.get_storage(storage)
+    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
+        shown, why = re.sub(r"//[^@/]*@", "//...@", storage), (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(
+            f"--storage {shown} cannot be opened ({why}); write sqlite:///FILE, or the address of a database server"
+            " that several machines share, such as postgresql://USER:PASSWORD@HOST/NAME"
+        ) from None
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def tune_named(wish: Wish, as_json: bool, ledger: Path | None, data_root: Path) 
     folder = Path("runs") / "tune" / wish.name
     folder.mkdir(parents=True, exist_ok=True)
     from research.progress import progress_bar
-    from research.tune import Search, tune
+    from research.tune import Search, check_storage, tune
     from research.tuned import print_tuned, write_config
     from research.tuning import Task
     from strategies.ledgered import sound_ledger
@@ -47,6 +47,7 @@ def tune_named(wish: Wish, as_json: bool, ledger: Path | None, data_root: Path) 
     book = data_root / "trials.db" if ledger is None else ledger
     sound_ledger(book)
     storage = wish.storage or f"sqlite:///{folder / 'search.db'}"
+    check_storage(storage)
     random = wish.trials if wish.random is None else wish.random
     task = Task(config, home, wish.folds, kinds, tuple(others))
     search = Search(task, wish.trials, random, storage, book, stamp, wish.zoom)

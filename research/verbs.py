@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from research.experiments import all_names
+
 DATA = Path("data")
 BarsName = Annotated[str | None, typer.Option("--bars", help="Embedded or stored series, or a file of bars.")]
 research_app = typer.Typer()
@@ -38,7 +40,7 @@ def tune(  # noqa: PLR0913 - an option is an argument
 
 @research_app.command(epilog="Example: tradsys experiment A2 A7 --bars BTCUSDT-1h")
 def experiment(  # noqa: PLR0913 - an option is an argument
-    names: Annotated[list[str] | None, typer.Argument(help="A1 to A19.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help=f"{all_names()}.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them; finished ones are kept.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A small form: fewer bars, seeds and draws.")] = False,
     bars: Annotated[str, typer.Option(help="Hourly bars: a stored series or a file.")] = "BTCUSDT-1h",
@@ -92,9 +94,12 @@ def book(
 ) -> None:
     """Store what a recorded order book says about bars, for the features that read it beside them."""
     from engine.history.store import Store
-    from research.orderbook import store_book
+    from engine.wording import counted
+    from research.orderbook_road import store_book
 
-    kept = store_book(file, timeframe, Store(data), symbol, round(latency_ms * 1e6), replace)
+    kept, part = store_book(file, timeframe, Store(data), symbol, round(latency_ms * 1e6), replace)
+    if part:
+        typer.echo(f"recorded in part only: {counted(part, 'bar')} at the ends of the recording", err=True)
     typer.echo(f"stored {kept.name}: the features of {timeframe} bars that read a book will find it")
 
 

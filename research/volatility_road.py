@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from engine.bars import Bars
-from engine.history.atomic import write_whole
 from engine.history.find import find_bars
 from engine.history.store import plain_name
 from engine.jsons import dumps
-from engine.report.paths import writable
+from engine.report.paths import writable, written_whole
 from engine.zones import make_zones
 from models.volatility import volatility_inputs, volatility_memory
 from research.checkpoints import Checkpoints, code_digest
@@ -63,7 +62,9 @@ def show_volatility(
     with progress_bar() as tell:
         races, notes = race(seen, ahead, tell=tell, parts=parts)
     if out is not None:
-        write_whole(out, volatility_graph(fit_development(bars.upto(zones.rows(bars, "development").stop), ahead)))
+        graph = volatility_graph(fit_development(bars.upto(zones.rows(bars, "development").stop), ahead))
+        with written_whole(out) as part:
+            part.write_bytes(graph)
         notes["graph"] = str(out)
     if as_json:
         sys.stdout.write(dumps({"races": [one._asdict() for one in races], **notes}) + "\n")

@@ -198,7 +198,7 @@ def row_of_time(bars: Bars, time: str) -> int:
     Raises
     ------
     UsageError
-        If the time is not understood or lies outside the bars.
+        If the time is not understood or lies outside the bars or in a gap between them.
     """
     try:
         wanted = parse_time(time)
@@ -208,6 +208,9 @@ def row_of_time(bars: Bars, time: str) -> int:
     if row < 0 or wanted >= bars.close_time[-1]:
         span = f"{format_time(bars.open_time[0])} to {format_time(bars.close_time[-1])}"
         raise UsageError(f"--at {time} lies outside these bars ({span})")
+    if wanted >= bars.close_time[row]:
+        near = " and ".join(format_time(bars.open_time[one]) for one in (row, row + 1))
+        raise UsageError(f"--at {time}: no bar was open then; the nearest are {near}")
     return row
 
 

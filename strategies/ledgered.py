@@ -13,6 +13,7 @@ from engine.card.judge import History, Judged, judge
 from engine.compare import CONTROL, PROFILE, Comparison
 from engine.errors import DataError
 from engine.funding import funding_mark
+from engine.report.paths import writable
 from engine.rules import Rules
 from engine.score import daily_returns
 from engine.trials import NAN, OK, Trial, TrialLedger, market_key
@@ -174,10 +175,12 @@ def sound_ledger(path: Path) -> TrialLedger:
 
     Raises
     ------
+    UsageError
+        If it cannot be a file that is written.
     DataError
         If a row was changed or removed: nothing can be deflated by a count that was tampered with.
     """
-    book = TrialLedger(path)
+    book = TrialLedger(writable(path))
     fault = book.broken()
     if fault is not None:
         raise DataError(

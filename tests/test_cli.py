@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from models.folder import write_bundle
 from tests.bundles import make_bundle
 
 BARS = random_bars(4000, seed=11)
+ROOT = Path(tradsys.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,23 @@ def test_cards_are_printed_on_demand(run, bundle, csv):
         (("data", "check", "nowhere.csv"), "nowhere.csv"),
         (("data", "import", "nowhere.csv"), "nowhere.csv"),
         (("train", "mine"), "name the bars to train mine on"),
+        (("tune", "mine", "--bars", "CSV", "--storage", "foo"), "--storage foo cannot be opened (Could not parse"),
+        (
+            ("tune", "mine", "--bars", "CSV", "--storage", "postgre://me:secret@x/y"),
+            "--storage postgre://...@x/y cannot",
+        ),
+        (("tune", "mine", "--bars", "CSV", "--storage", "sqlite:///no/such/x.db"), "unable to open database file"),
+        (("experiment", "--all", "--quick", "--bars", "CSV", "--extra", "nosuch"), "--extra nosuch is no folder; name"),
+        (("experiment", "A1", "A19", "--bars", "CSV"), "missing below --extra FOLDER: A19 (macro/, perp/)"),
+        (("explain", "BUNDLE", "--bars", "HOLES", "--at", "2020-01-05T03:30"), "no bar was open then; the nearest are"),
+        (("sweep", "BUNDLE", "--bars", "CSV", "--hold", "1000000000000"), "hold must be whole, at least 1 bar and at"),
+        (("sweep", "BUNDLE", "--bars", "CSV", "--workers", "2", "--threads", "2"), "state one"),
+        (("data", "import", "CSV", "--symbol", "../../x"), "--symbol '../../x' is no name of a market"),
+        (("data", "import", "CSV", "--symbol", ""), "--symbol '' is no name of a market"),
+        (
+            ("data", "import-series", "CSV", "--name", "x", "--lag", "foo"),
+            "--lag 'foo' was not understood; write 0",
+        ),
         (("live",), "STRATEGY_PROFILE is missing"),
         (("verify", "nothing-here"), "nothing-here"),
         (("verify", "BUNDLE", "--bars", "nasdaq-1d"), "was trained on 1h bars"),
@@ -118,7 +137,10 @@ def test_cards_are_printed_on_demand(run, bundle, csv):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, bundle, csv, args, said):
-    args = [a.replace("BUNDLE", str(bundle)).replace("CSV", str(csv)) for a in args]
+    lines = csv.read_text().splitlines(keepends=True)
+    holes = csv.parent.parent / "HOLES-1h.csv"
+    holes.write_text("".join([*lines[:90], *lines[110:]]))
+    args = [a.replace("BUNDLE", str(bundle)).replace("CSV", str(csv)).replace("HOLES", str(holes)) for a in args]
     code, out, err = run(*args)
     assert (code, out) == (2, "")
     assert said in err
@@ -171,17 +193,27 @@ def test_a_second_release_says_so(run, bundle):
 
 
 @pytest.mark.parametrize(
-    ("verb", "said"), [("train", "run the same command with --resume"), ("data list", "nothing half-written")]
+    ("verb", "said"),
+    [
+        ("train mine", "run the same command with --resume"),
+        ("volatility mine", "run the same command with --resume"),
+        ("tune mine", "finished trials are kept: the same command goes on"),
+        ("experiment A1", "finished experiments are kept: with --all the same command goes on"),
+        ("data list", "nothing half-written"),
+    ],
 )
 def test_ctrl_c_ends_a_verb_with_a_line_and_130(run, monkeypatch, verb, said):
     def stop(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("research.road.train_bundle", stop)
+    monkeypatch.setattr("research.volatility_road.show_volatility", stop)
+    monkeypatch.setattr("research.tuning_road.tune_named", stop)
+    monkeypatch.setattr("research.experiments.conduct.run_named", stop)
     monkeypatch.setattr("engine.history.list_series", stop)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
-        code, out, err = run(*verb.split(), *(["mine"] if verb == "train" else []))
+        code, out, err = run(*verb.split())
     finally:
         signal.signal(signal.SIGINT, before)
     assert (code, out, err.startswith("stopped; "), said in err) == (130, "", True, True)
@@ -382,3 +414,47 @@ def test_a_mistake_in_train_is_found_before_torch_is_imported(tmp_path, csv):
         told = [sys.executable, "-c", code, "train", "mine", *map(str, wrong)]
         done = subprocess.run(told, cwd=tmp_path, env={"PYTHONPATH": str(root)}, capture_output=True, text=True)
         assert done.stdout == "2 []\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("compare", "BUNDLE", "--bars", "CSV", "--out", "PIPE"),
+        ("compare", "BUNDLE", "--bars", "CSV", "--ledger", "PIPE"),
+        ("backtest", "sniper", "--bundle", "BUNDLE", "--bars", "CSV", "--ledger", "PIPE"),
+        ("sweep", "BUNDLE", "--bars", "CSV", "--out", "PIPE"),
+        ("train", "mine", "--bars", "CSV", "--out", "mine", "--ledger", "PIPE"),
+        ("tune", "mine", "--bars", "CSV", "--ledger", "PIPE"),
+        ("volatility", "CSV", "--out", "PIPE"),
+        ("experiment", "A1", "--bars", "CSV", "--ledger", "PIPE"),
+        ("leaderboard", "--results", "RESULTS", "--out", "PIPE"),
+    ],
+    ids=lambda args: f"{args[0]} {args[-2]}",
+)
+def test_nothing_takes_the_place_of_a_device_or_a_pipe(run, bundle, csv, tmp_path, args):
+    places = {"BUNDLE": bundle, "CSV": csv, "PIPE": tmp_path / "pipe", "RESULTS": ROOT / "research" / "results"}
+    os.mkfifo(tmp_path / "pipe")
+    code, _, err = run(*(places.get(arg, arg) for arg in args))
+    assert (code, err) == (2, f"UsageError: {tmp_path / 'pipe'} is a device or a pipe; name a file to write\n")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(run, bundle, csv, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "page.html").symlink_to(tmp_path / "kept" / "page.html")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    assert run("compare", bundle, "--bars", csv, "--out", "page.html")[0] == 0
+    assert (tmp_path / "page.html").is_symlink()
+    assert (tmp_path / "kept" / "page.html").stat().st_size > 50_000
+    assert "links lead round" in run("compare", bundle, "--bars", csv, "--out", "round")[2]
+
+
+def test_a_bundle_is_written_where_a_link_leads(tmp_path, bundle):
+    manifest = load_bundle(bundle).manifest
+    files = {name: (bundle / name).read_bytes() for name in manifest.files}
+    (tmp_path / "there").mkdir()
+    (tmp_path / "toy").symlink_to(tmp_path / "there")
+    for _ in range(2):
+        assert write_bundle(tmp_path / "toy", manifest, files) == tmp_path / "toy"
+    assert (tmp_path / "toy").is_symlink()
+    assert (tmp_path / "there" / "manifest.json").is_file()

@@ -6,6 +6,7 @@ import importlib
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from engine.inference.interval import Interval
 from engine.jsons import dumps
 from engine.synthetic import random_bars
 from engine.trials import TrialLedger
-from research.experiments import EXPERIMENTS, chosen
+from research.experiments import EXPERIMENTS, all_names, chosen
 from research.experiments.conduct import conduct, conduct_all
 from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED, judge_gain
 from research.experiments.lab import Lab, seal
 from research.experiments.show import leaderboard, pages_in, write_leaderboard
+from research.experiments.streaming_or_windowed import COINS
 
 CLAIMS = [f"A{i}" for i in range(1, 17)]
 DEEP = ("A11", "A13")  # they train networks: minutes of a test's patience
@@ -383,3 +385,10 @@ def test_experiments_come_in_the_order_of_the_list():
 def test_too_little_history_is_refused():
     with pytest.raises(UsageError, match="at least 2000 bars"):
         Lab(random_bars(500))
+
+
+def test_help_and_pages_name_every_experiment_there_is():
+    assert all_names() == "A1 to A19"
+    assert list(EXPERIMENTS) == [f"A{number}" for number in range(1, 20)]
+    assert f"claim, {all_names()}," in (Path(__file__).parents[1] / "docs" / "experiments.md").read_text()
+    assert EXPERIMENTS["A18"].extra == (COINS,)

@@ -329,3 +329,14 @@ def test_lone_spikes_and_still_stretches_are_remarks_and_no_steps():
         ("spike", 399),
     ]
     assert (found.defects, found.remarks) == (0, ["2 lone spikes", "1 flat stretch"])
+
+
+def test_dates_that_nobody_can_read_are_said_first_and_not_taken_for_a_single_row(tmp_path):
+    rows = [f"{day:02}/08/2022,1,1,1,1,1" for day in range(1, 9)]
+    path = tmp_path / "x.csv"
+    path.write_text(HEAD + "\n".join(rows) + "\n")
+    first, *others = check_file(path).findings
+    assert first.detail.startswith(
+        "x.csv: 8 of 8 times could not be read; write UTC as 2024-01-31T15:00 or as an epoch"
+    )
+    assert [finding.row for finding in others] == list(range(2, 10))

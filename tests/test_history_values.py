@@ -169,3 +169,9 @@ def test_the_verb_joins_monthly_archives(tmp_path):
     paths = [str(path) for path in monthly(tmp_path)]
     done = CliRunner().invoke(data_app, ["import", *paths, "--data", str(tmp_path / "data")])
     assert done.stdout.startswith("stored BTCUSDT-1h: 2000 bars; compare with:")
+
+
+def test_a_letter_more_is_the_option_s_mistake_and_0_is_no_lag():
+    assert Moments(lag="0").lag_ns == 0
+    with pytest.raises(UsageError, match="--lag 'foo' was not understood; write 0, or a number and m, h, d or w"):
+        _ = Moments(lag="foo").lag_ns

@@ -155,8 +155,7 @@ def test_another_bot_is_turned_away_with_the_settings_that_differ(written, who, 
     with pytest.raises(SettingsError) as caught:
         open_ledger(written, **who)
     assert str(caught.value) == (
-        f"BOT_LEDGER: {written} belongs to another bot: {says};"
-        " restore these settings, or set another BOT_LEDGER for a new bot"
+        f"name another BOT_LEDGER for a new bot, or restore the settings of the one that {written} belongs to: {says}"
     )
 
 

@@ -151,6 +151,12 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     assert refusal(tmp_path / "no.env") == [wanted]
 
 
+def test_where_there_is_no_file_at_all_the_example_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"^there is no .env, copy .env.example to .env and fix these lines:\n"):
+        read_settings(None, {})
+
+
 def test_without_a_file_the_environment_is_enough(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STRATEGY_PROFILE", "AUDITED")

@@ -23,9 +23,9 @@ from research.orderbook import (
     order_flow,
     queue_imbalance,
     read_book,
-    store_book,
     trade_bars,
 )
+from research.orderbook_road import partly_recorded, store_book
 from research.verbs import research_app
 
 SECOND = 10**9
@@ -185,7 +185,7 @@ def test_every_recorded_book_is_read_and_one_without_levels_is_refused(shared_da
         assert (np.diff(told.known_at.view(np.int64)) % (60 * SECOND) == 0).all()
     with pytest.raises(DataError, match=r"depth100sum_5600ms.parquet has no levels \(bid_px_1"):
         read_book(folder / "BTCUSDT_spot_202606_depth100sum_5600ms.parquet")
-    assert store_book(sorted(folder.glob("*_L2*.parquet"))[0], "1m", Store(tmp_path)).name == "BTCUSDT-book-1m"
+    assert store_book(sorted(folder.glob("*_L2*.parquet"))[0], "1m", Store(tmp_path))[0].name == "BTCUSDT-book-1m"
 
 
 def test_a_bar_without_a_snapshot_is_unknown_not_the_last_one(tmp_path):
@@ -228,3 +228,53 @@ def test_the_verb_stores_a_book_and_says_who_reads_it(shared_data, tmp_path):
     assert not np.array_equal(kept.columns["ofi"], book_bars(read_book(path), 10 * SECOND).columns["ofi"])
     with pytest.raises(UsageError, match="does not exist; name the Parquet file of a recorded book"):
         CliRunner().invoke(research_app, ["book", str(tmp_path / "no.parquet")], catch_exceptions=False)
+
+
+def write_book(path, seconds):
+    """Write a file of one snapshot a second from 00:00:30 on."""
+    import pandas as pd
+
+    at = pd.date_range("2024-08-08T00:00:30", periods=seconds, freq="s", tz="UTC")
+    pd.DataFrame({"timestamp": at, "bid_px_1": 100.0, "bid_sz_1": 2.0, "ask_px_1": 101.0, "ask_sz_1": 1.0}).to_parquet(
+        path
+    )
+
+
+def test_a_bar_recorded_in_part_is_told_and_one_never_whole_is_refused(tmp_path):
+    path = tmp_path / "HAND_L2.parquet"
+    write_book(path, 9 * 60)
+    done = CliRunner().invoke(research_app, ["book", str(path), "--data", str(tmp_path / "data")])
+    assert done.stderr == "recorded in part only: 2 bars at the ends of the recording\n"
+    refused = ["book", str(path), "--timeframe", "1d", "--data", str(tmp_path / "no")]
+    said = "no whole bar of 1d: it was recorded from 2024-08-08T00:00 to 2024-08-08T00:09; state a shorter --timeframe"
+    with pytest.raises(UsageError, match=said):
+        CliRunner().invoke(research_app, refused, catch_exceptions=False)
+    assert not (tmp_path / "no").exists()
+
+
+def test_five_seconds_at_either_end_are_forgiven():
+    book = book_of([(100, 5, 101, 5)] * 51, step_ns=SECOND, start="2020-01-01T00:00:04")
+    close = np.array(["2020-01-01T00:01:00"], "datetime64[ns]")
+    assert partly_recorded(book, close, 60 * SECOND) == 0
+    assert [partly_recorded(part, close, 60 * SECOND) for part in (cut(book, 1, 51), cut(book, 0, 50))] == [1, 1]
+
+
+def cut(book, first, last):
+    names = ("known_at", "bid_price", "bid_size", "ask_price", "ask_size")
+    return replace(book, **{name: getattr(book, name)[first:last] for name in names})
+
+
+@pytest.mark.parametrize(
+    ("name", "timeframe", "said"),
+    [
+        ("HAND.csv", "1m", "HAND.csv is no Parquet file"),
+        ("HAND.parquet", "7z", "--timeframe '7z' was not understood; write 1s to 99s, or a number and m, h, d or w"),
+    ],
+)
+def test_what_the_verb_cannot_read_is_one_line(tmp_path, name, timeframe, said):
+    path = tmp_path / name
+    write_book(path, 60) if name.endswith("parquet") else path.write_text("timestamp,bid_px_1\n1,2\n")
+    with pytest.raises((DataError, UsageError), match=said):
+        CliRunner().invoke(
+            research_app, ["book", str(path), "--timeframe", timeframe, "--data", str(tmp_path)], catch_exceptions=False
+        )

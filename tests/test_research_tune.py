@@ -13,7 +13,7 @@ from engine.errors import UsageError
 from engine.trials import TrialLedger
 from research.config import KINDS, TrainConfig, load_config, parse_config
 from research.search_space import SPACE, Range, configured, defaults, searched, space_of, suggest
-from research.tune import Search, Tuned, tune
+from research.tune import Search, Tuned, open_studies, quiet, tune
 from research.tuned import told, toml_of, write_config
 from research.tuning import Task, judge_trial
 from tests.markets import momentum_bars
@@ -307,3 +307,13 @@ def test_a_configuration_written_as_toml_reads_back_equal(tmp_path):
     config = replace(configured(CONFIG, chosen), candidates=("logistic", "trees"))
     (tmp_path / "pick.toml").write_text(toml_of(config))
     assert replace(load_config(tmp_path / "pick.toml"), name="") == config
+
+
+def test_a_trial_that_was_stopped_midway_is_no_blind_dice(tmp_path):
+    search = search_in(tmp_path)
+    with quiet():
+        open_studies(search)[1].ask()
+    told = tune(search).random
+    with quiet():
+        assert len(open_studies(search)[1].trials) == 3
+    assert told["trials"] == 2

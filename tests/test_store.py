@@ -13,7 +13,7 @@ import pytest
 
 from engine.bars import Bars
 from engine.errors import DataError, UsageError
-from engine.history import Store, check_named, find_bars, list_series
+from engine.history import External, Store, check_named, find_bars, list_series
 from engine.synthetic import random_bars
 from tests.oracles.market_files import frame
 
@@ -269,16 +269,21 @@ def test_bars_are_found_by_name_or_path(store, tmp_path):
     assert check_named(str(path), store.root, timeframe="4h").defects == 1
 
 
+KNOWN = "did you mean 'BTCUSDT-1h'? (known: BTCUSDT-1h, nasdaq-1d)"
+BRING = "bring others with `tradsys data import FILE` or `tradsys data fetch`"
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("btcusd-1h", "unknown market data 'btcusd-1h'; did you mean 'BTCUSDT-1h'? (known: BTCUSDT-1h, nasdaq-1d)"),
-        ("BTCUSD-1h", "unknown market data 'BTCUSD-1h'; did you mean 'BTCUSDT-1h'? (known: BTCUSDT-1h, nasdaq-1d)"),
+        ("btcusd-1h", f"unknown market data 'btcusd-1h'; {KNOWN}; {BRING}"),
+        ("BTCUSD-1h", f"unknown market data 'BTCUSD-1h'; {KNOWN}; {BRING}"),
         ("nowhere/x", "nowhere/x does not exist; name a file that does, or a series (tradsys data list)"),
         ("none.csv", "none.csv does not exist; name a file that does"),
     ],
 )
 def test_what_cannot_be_found_is_refused_with_the_nearest_name(store, what, message):
+    store.keep_values(External("BTCUSD-funding", OLD.open_time[:2], {"rate": np.ones(2)}), "x")  # no bars: not offered
     with pytest.raises(UsageError) as refusal:
         find_bars(what, store.root)
     assert str(refusal.value) == message

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from contextlib import contextmanager
+import socketserver
+import threading
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from engine.simulate import simulate
 from engine.sweep import Grid, sweep
 from engine.synthetic import random_bars
 from engine.workers import Workers
+from live.cluster import check_cluster
+from live.workers import hired
 from research.checkpoints import Checkpoints
 from research.config import parse_config
 from research.progress import Steps
@@ -187,6 +191,10 @@ def test_progress_counts_every_task_once_and_tells_of_a_lost_worker(dying):
     [
         (("lokky",), "unknown backend 'lokky'; did you mean 'loky'? (known: dask, loky, ray)"),
         (("dask",), "backend dask needs the --address of a cluster"),
+        (
+            ("loky", None, 100_000),
+            "workers must be at most 256 processes of this machine, was 100000; 0 takes one a core",
+        ),
         (("loky", "tcp://x:1"), "backend loky is this machine and has no address"),
         (
             ("ray", "x:1", 3),
@@ -237,6 +245,7 @@ def test_a_ray_cluster_gives_the_same_bits_though_a_node_dies(works, every_work,
             if text and done == 3 and node in cluster.worker_nodes:
                 cluster.remove_node(node)
 
+        check_cluster("ray", cluster.address)
         with Workers("ray", cluster.address, progress=lose) as workers:
             assert workers.count == 2
             seen = set()
@@ -307,3 +316,59 @@ def test_an_address_where_nobody_answers_is_one_line(monkeypatch):
     monkeypatch.setattr("engine.workers.CONNECT_S", 1)
     with pytest.raises(UsageError, match=r"no Dask workers answer at tcp://127\.0\.0\.1:1: "):
         Workers("dask", "tcp://127.0.0.1:1").__enter__()
+
+
+@contextmanager
+def listening(answer):
+    """Give the address of somebody who answers each call with some bytes, or with nothing, and keeps the line."""
+    over = threading.Event()
+
+    class Caller(socketserver.BaseRequestHandler):
+        def handle(self):
+            with suppress(OSError):
+                self.request.sendall(answer)
+                over.wait(30)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Caller) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        over.set()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "whoever listens there is no "),
+        (b"\xf0" * 4000, "whoever listens there is no "),
+        (b"", "whoever listens there says nothing"),
+    ],
+    ids=["web server", "garbage", "silence"],
+)
+def test_somebody_else_at_the_address_is_one_line_at_once(monkeypatch, backend, answer, said):
+    monkeypatch.setattr("live.cluster.ANSWER_S", 0.5)
+    with listening(answer) as address, pytest.raises(UsageError, match=f"answers? at {address}: {said}"):
+        hired(backend, address, 0).__enter__()
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("foo", "write it as HOST:PORT, such as"),
+        ("foo:80000", "write it as HOST:PORT, such as"),
+        ("http://127.0.0.1:1", "write it as HOST:PORT, such as"),
+        ("tls://127.0.0.1:1", "write it as HOST:PORT|names no keys"),
+        ("127.0.0.1:1", "Connection refused"),
+    ],
+)
+def test_an_address_of_nobody_is_one_line_at_once(backend, address, said):
+    with pytest.raises(UsageError, match=f"answers? at {address}: .*({said})"):
+        hired(backend, address, 0).__enter__()
+
+
+def test_a_scheduler_is_known_for_one(dask):
+    check_cluster("dask", dask)
+    check_cluster("dask", dask.removeprefix("tcp://"))

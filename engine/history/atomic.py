@@ -8,9 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.errors import UsageError
+
+
+def target(path: Path) -> Path:
+    """Return where a file or folder lies in the end: what a link leads to is written, the link stays.
+
+    Raises
+    ------
+    UsageError
+        If it is a device or a pipe, whose place a result would take, or a link that leads to itself.
+    """
+    try:
+        lies = path.resolve()
+        stands = path.exists()
+    except (OSError, RuntimeError):  # a link that leads to itself; RuntimeError up to Python 3.12
+        raise UsageError(f"{path} cannot be written: its links lead round in a circle; name another place") from None
+    if stands and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{path} is a device or a pipe; name a file to write")
+    return lies
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that, whenever the machine stops, the old or the new content is there, complete."""
+    path = target(path)
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
         file.write(content)

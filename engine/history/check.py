@@ -14,7 +14,7 @@ from engine.errors import DataError
 from engine.history.infer import Stamps, infer_sessions, infer_symbol, stated_or_inferred
 from engine.history.raw import RawBars, describe, read_raw
 from engine.history.remarks import flat_stretches, spikes
-from engine.history.stamps import MISSING
+from engine.history.stamps import MISSING, READABLE
 from engine.wording import counted
 
 REMARKS = ("gap", "zero-volume", "spike", "flat")  # true of real markets: worth knowing, no reason to refuse
@@ -139,7 +139,10 @@ def check_file(
     known = _known(raw.stamps)
     found = []
     timeframe_ns = 0
+    unread = len(raw.stamps) - int((raw.stamps != MISSING).sum())
     try:
+        if len(known) < 2 and unread:
+            raise DataError(f"{raw.label}: {unread} of {len(raw.stamps)} times could not be read; {READABLE}")
         timeframe_ns = stated_or_inferred(known, timeframe, raw.label)
     except DataError as error:
         found.append(Finding("timeframe", "", 0, str(error)))

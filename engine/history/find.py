@@ -76,7 +76,10 @@ def _file(what: str, data_root: Path) -> Path:
         return path
     if len(path.parts) > 1:
         raise UsageError(f"{what} does not exist; name a file that does, or a series (tradsys data list)")
-    raise unknown("market data", what, (*EMBEDDED, *Store(data_root).names()))
+    raise UsageError(
+        f"{unknown('market data', what, (*EMBEDDED, *Store(data_root).names_of_bars()))}; bring others with"
+        " `tradsys data import FILE` or `tradsys data fetch`"
+    )
 
 
 def _embedded_series(name: str) -> Series:

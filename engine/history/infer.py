@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bars import DAY_NS, UNIT_NS, format_timeframe, parse_timeframe
-from engine.errors import DataError
+from engine.errors import DataError, UsageError
 
 Stamps = NDArray[np.int64]
 
@@ -86,6 +86,25 @@ def infer_symbol(file_name: str) -> str:
     stem = re.sub(r"(\.(csv|gz|zip|txt|tsv|parquet|pq|feather|arrow))+$", "", file_name, flags=re.IGNORECASE)
     found = re.match(r"(.+?)[-_ ][1-9][0-9]{0,2}(m|h|d|w|mo|M|H|D|W)(?![A-Za-z0-9])", stem)
     return (found[1] if found else stem).strip() or "UNNAMED"
+
+
+def check_symbol(symbol: str) -> str:
+    """Return a symbol that somebody states; refuse what can be none.
+
+    Raises
+    ------
+    UsageError
+        Saying what a symbol is made of.
+
+    Examples
+    --------
+    >>> check_symbol("BTC/USDT:USDT"), check_symbol("^GSPC")
+    ('BTC/USDT:USDT', '^GSPC')
+    """
+    made = re.fullmatch(r"[\w^][\w.=^+:/ -]{0,63}", symbol)
+    if not made or ".." in symbol or not any(letter.isalnum() for letter in symbol):
+        raise UsageError(f"--symbol {symbol!r} is no name of a market; write letters and digits, such as BTCUSDT")
+    return symbol
 
 
 def stated_or_inferred(stamps: Stamps, timeframe: str | None, label: str) -> int:

@@ -19,7 +19,8 @@ MISSING = np.iinfo(np.int64).min  # numpy's NaT
 UNITS = ("s", "ms", "us", "ns")
 UNIT_BOUNDS = np.array([10**8, 10**10, 10**11, 10**13, 10**14, 10**16, 10**17, 2**63 - 1])  # all from 1973 on
 UNIT_SCALE = np.array([10**9, 10**6, 10**3, 1])
-NOT_A_TIME = "is not a time; write UTC as 2024-01-31T15:00 or as an epoch in s, ms, us or ns"
+READABLE = "write UTC as 2024-01-31T15:00 or as an epoch in s, ms, us or ns"
+NOT_A_TIME = f"is not a time; {READABLE}"
 
 
 def read_stamps(column: Any, sessions: bool | None, label: str) -> tuple[Stamps, list[Defect]]:

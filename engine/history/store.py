@@ -209,6 +209,10 @@ class Store:
         """Return the names of all series, sorted."""
         return tuple(sorted(path.parent.name for path in self.root.glob(f"*/{RECORD}")))
 
+    def names_of_bars(self) -> tuple[str, ...]:
+        """Return the names of the series that hold bars, sorted; a damaged one may."""
+        return tuple(name for name in self.names() if read_record(self.root / name).kind != VALUES)
+
     def list(self) -> Listed:
         """Return all series, sorted by name, each verified against its hashes."""
         return [read_verified(self.root / name)[0] for name in self.names()]

@@ -40,7 +40,7 @@ class Moments:
     @property
     def lag_ns(self) -> int:
         """The lag in nanoseconds."""
-        return 0 if self.lag in ("", "0") else parse_timeframe(self.lag)
+        return 0 if self.lag in ("", "0") else parse_timeframe(self.lag, "--lag", "15m, 1h, 1d", "0, or ")
 
     @property
     def session(self) -> Session | None:

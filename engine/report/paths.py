@@ -9,6 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from engine.errors import UsageError
+from engine.history.atomic import target
 
 
 def writable(path: Path, folder: bool = False) -> Path:
@@ -26,11 +27,12 @@ def writable(path: Path, folder: bool = False) -> Path:
     UsageError
         Saying what stands in the way.
     """
+    lies = target(path)
     if folder and path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file; name a folder to write into")
     if not folder and path.is_dir():
         raise UsageError(f"{path} is a folder; name a file to write, such as {path / 'result'}")
-    there = path.absolute() if folder else path.absolute().parent
+    there = lies if folder else lies.parent
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir():
@@ -49,11 +51,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     UsageError
         If it cannot be written.
     """
-    unfinished = path.with_name(f"{path.name}.{token_hex(4)}.part")  # another may be writing the same file
+    lies = target(path)
+    unfinished = lies.with_name(f"{lies.name}.{token_hex(4)}.part")  # another may be writing the same file
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        lies.parent.mkdir(parents=True, exist_ok=True)
         yield unfinished
-        os.replace(unfinished, path)
+        os.replace(unfinished, lies)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}; name another place") from None
     finally:

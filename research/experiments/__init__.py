@@ -11,12 +11,12 @@ from engine.errors import unknown
 
 
 class Experiment(NamedTuple):
-    """A module here, about how many seconds its full and its quick form take, and whether it needs further series."""
+    """A module here, about how many seconds its full and its quick form take, and the folders of --extra it needs."""
 
     module: str
     full_s: float
     quick_s: float
-    extra: bool = False
+    extra: tuple[str, ...] = ()
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -31,15 +31,21 @@ EXPERIMENTS: dict[str, Experiment] = {
     "A9": Experiment("auditor_skill", 40, 8),
     "A10": Experiment("noise_importance", 200, 10),
     "A11": Experiment("depth_and_nans", 900, 45),
-    "A12": Experiment("macro_news", 120, 20, True),
+    "A12": Experiment("macro_news", 120, 20, ("macro",)),
     "A13": Experiment("contrastive_probe", 1800, 45),
     "A14": Experiment("fractional_memory", 120, 20),
     "A15": Experiment("agents_offset", 60, 15),
     "A16": Experiment("power_before_live", 60, 10),
     "A17": Experiment("streaming_or_windowed", 1500, 30),
-    "A18": Experiment("pooled_or_alone", 60, 10, True),
-    "A19": Experiment("funding_news", 900, 20, True),
+    "A18": Experiment("pooled_or_alone", 60, 10, ("alts_perp_30m",)),
+    "A19": Experiment("funding_news", 900, 20, ("macro", "perp")),
 }
+
+
+def all_names() -> str:
+    """Return which experiments there are, in a few letters: A1 to the last."""
+    first, *_, last = EXPERIMENTS
+    return f"{first} to {last}"
 
 
 def chosen(names: list[str], everything: bool) -> list[str]:

@@ -146,10 +146,7 @@ def run_named(names: list[str], asked: Asked, everything: bool, as_json: bool) -
         raise UsageError(f"name an experiment ({', '.join(EXPERIMENTS)}), or all of them with --all")
     out = writable(asked.out or RUNS / ("quick" if asked.quick else "full"), folder=True)
     ledger = writable(asked.ledger or asked.data / "trials.db")
-    lacking = [name for name in picked if EXPERIMENTS[name].extra and asked.extra is None]
-    if lacking and everything:
-        sys.stderr.write(f"left out, for want of --extra FOLDER with further series: {', '.join(lacking)}\n")
-        picked = [name for name in picked if name not in lacking]
+    picked = _supplied(picked, asked.extra, everything)
     lab = Lab(load_bars(asked.bars, asked.data), asked.quick, extra=asked.extra)
     pages, screen = [], console()
     with progress_bar() as progress:
@@ -161,6 +158,28 @@ def run_named(names: list[str], asked: Asked, everything: bool, as_json: bool) -
         screen.out(dumps(pages if everything or len(pages) > 1 else pages[0]), highlight=False)
     else:
         screen.print(f"findings: {out}", soft_wrap=True)
+
+
+def _supplied(picked: list[str], extra: Path | None, everything: bool) -> list[str]:
+    """Return the experiments whose further series are there, before any is run.
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder, or one that was named lacks what it needs.
+    """
+    if extra is not None and not extra.is_dir():
+        raise UsageError(f"--extra {extra} is no folder; name the folder of further series")
+    lacking = {}
+    for name in picked:
+        gone = [part for part in EXPERIMENTS[name].extra if extra is None or not (extra / part).is_dir()]
+        if gone:
+            lacking[name] = f"{name} ({', '.join(f'{part}/' for part in gone)})"
+    if lacking and not everything:
+        raise UsageError(f"further series are missing below --extra FOLDER: {', '.join(lacking.values())}")
+    if lacking:
+        sys.stderr.write(f"left out, for want of series below --extra FOLDER: {', '.join(lacking.values())}\n")
+    return [name for name in picked if name not in lacking]
 
 
 def load_bars(name: str, data: Path) -> Bars:

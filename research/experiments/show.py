@@ -72,11 +72,11 @@ def pages_in(folder: Path) -> list[dict[str, Any]]:
 
 def write_leaderboard(results: Path, out: Path) -> Path:
     """Write the leaderboard of a folder of findings and return where it lies."""
-    from engine.history.atomic import write_whole
-    from engine.report.paths import writable
+    from engine.report.paths import writable, written_whole
 
     text = leaderboard(pages_in(results))
-    write_whole(writable(out), text.encode())
+    with written_whole(writable(out)) as part:
+        part.write_bytes(text.encode())
     return out
 
 
