@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from engine.history import embedded_bars
 from engine.jsons import dumps
 from engine.report.compose import compose
 from engine.report.page import render
+from engine.report.terminal import believed
 from engine.synthetic import random_bars
 from strategies.ledgered import judge_ledgered
 from strategies.workbench import compare_bundle
@@ -95,6 +97,27 @@ def test_rows_on_bars_the_models_saw_are_marked(bundle):
     assert {one.verdict.word for one in judged.profiles} == {"IN-SAMPLE"}
     assert judged.ranking == ()
     assert all(row.in_sample == 0.0 for row in compare_bundle(bundle, BARS, "test").rows)
+
+
+def test_on_another_market_it_is_the_time_that_was_seen_not_the_bars(bundle):
+    other = judge(compare_bundle(bundle, replace(BARS, symbol="OTHER"), "development"))
+    own = judge(compare_bundle(bundle, BARS, "development"))
+    for judged, said in (
+        (own, "on 100% of these bars"),
+        (other, f"on {BARS.symbol} at the time of 100% of these bars"),
+    ):
+        assert all(one.verdict.reasons == (f"parts of the bundle were fitted {said}",) for one in judged.profiles)
+        told = next(line for line in believed(judged) if line.startswith("* IN-SAMPLE"))
+        assert said.replace("100% of ", "") in told
+        assert said.replace("100% of ", "") in compose(judged)["header"]["seen"]
+
+
+def test_a_predictor_that_is_the_control_is_said_to_be(bundle):
+    bars = replace(random_bars(3000, seed=3), symbol="BTCUSDT")
+    twins = judge(compare_bundle("btcusdt-1h", bars, "all"))
+    said = "Reckless and Last-bar logistic are one: this bundle's predictor is that control, so neither can beat it"
+    assert (said in believed(twins), compose(twins)["header"]["note"]) == (True, said)
+    assert not any("are one" in line for line in believed(judge(compare_bundle(bundle, BARS, "test"))))
 
 
 def test_the_walk_forward_zone_speaks_from_the_record(bundle):

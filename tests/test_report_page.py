@@ -201,10 +201,45 @@ def test_what_is_not_known_sorts_last_both_ways(page):
 def test_the_filter_keeps_the_trades_asked_for(page, small):
     page.js("(() => { const s = document.querySelectorAll('#trades select')[1]; s.value = 'stop';"
             "s.dispatchEvent(new Event('change')); })()")  # fmt: skip
-    stops = sum(int((np.asarray(book["outcome"]["code"]) == 1).sum()) for book in small["trades"])
-    total = sum(len(book["ret"]) for book in small["trades"])
-    assert page.js("document.querySelector('.summary').innerText").startswith(f"{stops} of {total} trades")
+    first = small["trades"][0]
+    stops, total = int((np.asarray(first["outcome"]["code"]) == 1).sum()), len(first["ret"])
+    assert page.js("document.querySelector('.summary').innerText").startswith(f"{stops} of {total} trades ·")
     assert set(column(page, "trades", 5)) == {"stop"}
+
+
+def choose_all_strategies(page):
+    page.js("(() => { const s = document.querySelector('#trades select'); s.value = '';"
+            "s.dispatchEvent(new Event('change')); })()")  # fmt: skip
+
+
+def test_trades_are_tallied_by_strategy_and_of_all_together_it_is_said_that_they_overlap(page, small):
+    books, summary = small["trades"], "document.querySelector('.summary').innerText"
+    first = np.asarray(books[0]["ret"])
+    assert set(column(page, "trades", 0)) == {books[0]["name"]}
+    told = f"{len(first)} of {len(first)} trades · won {int(100 * (first > 0).mean() + 0.5)} % · mean "
+    assert page.js(summary).startswith(told)
+    choose_all_strategies(page)
+    total = sum(len(book["ret"]) for book in books)
+    assert page.js(summary).startswith(f"{total:,} of {total:,} trades of {len(books)} strategies that overlap: most")
+
+
+def test_the_head_says_the_terms_of_every_trade(page):
+    head = page.js("document.querySelector('#header').innerText")
+    for said in ("+1.5/-1.5 ATR, 24 bars", "exposure a trade", "95 %"):
+        assert said in head
+    heads = page.js("[...document.querySelectorAll('#table th')].map(cell => cell.innerText)")
+    assert ("In market" in heads, "Exposure" in heads) == (True, False)
+
+
+@pytest.mark.parametrize("width", [1280, 1400])
+def test_no_cell_of_the_trade_list_is_cut_on_a_laptop(browser, small, tmp_path, width):
+    browser.size(width, 900)
+    page = opened(browser, small, tmp_path)
+    choose_all_strategies(page)
+    cut = "[...document.querySelectorAll('#trades td, #trades th')].filter(c => c.scrollWidth > c.clientWidth + 1)"
+    assert page.js(f"{cut}.map(c => c.innerText)") == []
+    box = "document.querySelector('#trades .scroll')"
+    assert page.js(f"{box}.scrollWidth - {box}.clientWidth") <= 0
 
 
 def test_the_search_finds_a_date(page, small):
@@ -224,6 +259,7 @@ def test_few_trades_in_sight_are_called_too_few(page):
 
 def test_the_trade_list_sorts_all_trades_and_holds_only_those_in_sight(browser, big_path):
     browser.open(big_path)
+    choose_all_strategies(browser)
     browser.click("#trades th:nth-child(7) button")
     assert browser.js("document.querySelectorAll('#trades tbody tr').length") < 60
     best = numbers(column(browser, "trades", 6))

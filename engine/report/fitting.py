@@ -1,0 +1,121 @@
+"""Tables that never cut a number: where the terminal is narrow, the figures of a row stand in several lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+LEAST_PROSE = 10  # letters of a line of prose at least
+ANY = 10_000  # columns: what no terminal has
+
+
+class Line(NamedTuple):
+    """A row of a table: its cells, how it is drawn, and whether a gap follows it."""
+
+    cells: Sequence[str]
+    style: str | None = None
+    last: bool = False
+
+
+class Layout(NamedTuple):
+    """Which figures stand above each other, and after how many letters the first column goes on below."""
+
+    columns: Sequence[Sequence[int]]
+    fold: int = ANY
+
+
+def fitting(heads: Sequence[str], lines: Sequence[Line], layouts: Sequence[Layout], screen: Console) -> Table:
+    """Return the table in the first layout that the terminal shows whole; in the last one if none does.
+
+    Parameters
+    ----------
+    heads : sequence of str
+        Name of each figure; the first column is words, the others are numbers.
+    lines : sequence of Line
+        The rows, one cell for each head.
+    layouts : sequence of Layout
+        The widest first; every one holds every figure.
+    screen : Console
+        The terminal.
+    """
+    for layout in layouts:
+        for gap in (1, 0):
+            table = stacked(heads, lines, layout, gap)
+            if width_of(table, screen) <= screen.width:
+                return table
+    return table
+
+
+def width_of(table: Table, screen: Console) -> int:
+    """Return how many columns a table takes where nothing limits it."""
+    return screen.measure(table, options=screen.options.update(max_width=ANY)).maximum
+
+
+def stacked(heads: Sequence[str], lines: Sequence[Line], layout: Layout, gap: int = 1) -> Table:
+    """Return a table whose columns hold several figures, one below the other."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    deep = max(len(column) for column in layout.columns)
+    rows = []
+    for line in lines:
+        cells = [cell.replace(" .. ", "..") if deep > 1 else cell for cell in line.cells]
+        cells[0] = "\n".join(wrap(cells[0], layout.fold))
+        rows.append(["\n".join(cells[i] for i in column) for column in layout.columns])
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, gap, 0, 0))
+    for k, column in enumerate(layout.columns):
+        head = "\n".join(heads[i] for i in column) + "\n" * (deep - len(column))
+        widest = max(len(part) for text in (head, *(row[k] for row in rows)) for part in text.split("\n"))
+        table.add_column(head, justify="left" if 0 in column else "right", no_wrap=True, min_width=widest)
+    for line, row in zip(lines, rows, strict=True):
+        table.add_row(*row, style=line.style)
+        if line.last:
+            table.add_section()
+    return table
+
+
+def without(layout: Layout, figure: int) -> Layout:
+    """Return a layout that leaves a figure out."""
+    kept = [[i for i in column if i != figure] for column in layout.columns]
+    return layout._replace(columns=[column for column in kept if column])
+
+
+def show(screen: Console, table: Table) -> None:
+    """Print a table; one that is wider than the terminal goes on in the next line rather than lose a figure."""
+    there = screen.width
+    screen.width = max(there, screen.measure(table, options=screen.options.update(max_width=ANY)).minimum)
+    screen.print(table)
+    screen.width = there
+
+
+def listed(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numeric: Sequence[str],
+    screen: Console,
+    prose: Sequence[str] = (),
+) -> Table:
+    """Return a list; the columns of prose, the last one always, go on below where the terminal is too narrow."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    for gap in (2, 0):
+        table = Table(box=SIMPLE, pad_edge=False, padding=(0, gap, 0, 0))
+        for i, head in enumerate(heads):
+            folds = head in prose or i == len(heads) - 1
+            widest = max((len(row[i]) for row in rows), default=0)
+            least, side = (
+                max(len(head), min(widest, LEAST_PROSE) if folds else widest),
+                "right" if head in numeric else "left",
+            )
+            table.add_column(head, justify=side, no_wrap=not folds, min_width=least, overflow="fold")  # type: ignore[arg-type]
+        for row in rows:
+            table.add_row(*row)
+        if width_of(table, screen) <= screen.width:
+            break
+    return table
