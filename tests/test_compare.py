@@ -90,6 +90,21 @@ def test_costs_named_are_costs_paid(bundle):
         compare_bundle(bundle, BARS, "test", costs={"fee": -1.0})
 
 
+@pytest.mark.parametrize(
+    ("named", "fee", "maker_fee"),
+    [
+        ({}, 0.001, 0.001),
+        ({"fee": 0.0001}, 0.0001, 0.0001),
+        ({"fee": 0.002}, 0.002, 0.001),
+        ({"fee": 0.0001, "maker_fee": 0.0003}, 0.0001, 0.0003),
+        ({"maker_fee": 0.0003}, 0.001, 0.0003),
+    ],
+)
+def test_a_fee_named_alone_is_the_most_that_a_resting_order_pays_too(bundle, named, fee, maker_fee):
+    rules = compare_bundle(bundle, BARS, "test", costs=named).rules
+    assert (rules.fee, rules.maker_fee) == (fee, maker_fee)
+
+
 def test_rows_on_bars_the_models_saw_are_marked(bundle):
     seen = compare_bundle(bundle, BARS, "development")
     assert all(row.in_sample == 1.0 for row in seen.rows if row.kind != CONTROL)
