@@ -276,6 +276,24 @@ def test_a_sweep_on_a_narrow_terminal_cuts_no_number(run, bundle, csv, monkeypat
             assert told in table.split()
 
 
+@pytest.mark.parametrize("width", [60, 100])
+def test_the_lines_of_a_card_go_on_below_their_text_on_a_terminal_only(run, bundle, csv, monkeypatch, width):
+    from rich.console import Console
+
+    asked = ("backtest", "reckless", "--bundle", bundle, "--bars", csv)
+    (calibration,) = (line for line in run(*asked)[1].splitlines() if line.startswith("  calibration"))
+    monkeypatch.setattr(
+        "engine.report.terminal.console", lambda: Console(width=width, highlight=False, force_terminal=True)
+    )
+    lines = run(*asked)[1].splitlines()
+    assert max(map(len, lines)) <= width
+    begin = next(i for i, line in enumerate(lines) if line.startswith("  calibration"))
+    end = next(i for i, line in enumerate(lines) if i > begin and line[2] != " ")
+    assert end > begin + 1
+    assert all(line.startswith(" " * 17) for line in lines[begin + 1 : end])
+    assert " ".join(" ".join(lines[begin:end]).split()) == " ".join(calibration.split())
+
+
 @pytest.mark.parametrize("width", [30, 60, 80])
 def test_whether_a_law_holds_is_seen_at_every_width(monkeypatch, capsys, width):
     from engine.report.terminal import print_checks

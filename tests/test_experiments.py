@@ -6,6 +6,7 @@ import importlib
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from research.experiments import EXPERIMENTS, chosen
 from research.experiments.conduct import conduct, conduct_all
 from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED, judge_gain
 from research.experiments.lab import Lab, seal
-from research.experiments.show import leaderboard, pages_in, write_leaderboard
+from research.experiments.show import cell, leaderboard, pages_in, print_page, write_leaderboard
 
 CLAIMS = [f"A{i}" for i in range(1, 17)]
 DEEP = ("A11", "A13")  # they train networks: minutes of a test's patience
@@ -383,3 +384,20 @@ def test_experiments_come_in_the_order_of_the_list():
 def test_too_little_history_is_refused():
     with pytest.raises(UsageError, match="at least 2000 bars"):
         Lab(random_bars(500))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_no_width_cuts_a_figure_of_a_finding(width):
+    from io import StringIO
+
+    from rich.console import Console
+
+    for page in pages_in(Path(__file__).resolve().parents[1] / "research" / "results"):
+        screen = Console(width=width, file=StringIO(), highlight=False)
+        print_page(page, screen)
+        told = screen.file.getvalue()
+        for row in page["rows"]:
+            for value, (_, style) in zip(row, page["columns"], strict=True):
+                assert all(part in told for part in cell(value, style).split()), (page["id"], value)
+        table = told.split(" s\n", 1)[1].split(page["verdict"].upper())[0]
+        assert max(len(line.rstrip()) for line in table.splitlines()) <= width, page["id"]

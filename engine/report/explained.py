@@ -64,6 +64,7 @@ def print_explained(found: Any, as_json: bool) -> None:
     from dataclasses import asdict
 
     from engine.jsons import dumps
+    from engine.report.fitting import say
     from engine.report.terminal import console
 
     screen = console()
@@ -75,5 +76,4 @@ def print_explained(found: Any, as_json: bool) -> None:
     else:
         lines = [f"  IN-SAMPLE: {found.seen}"] if found.in_sample else []
         lines += veto_lines(found.vetoes) or ["  no gate stands in this profile's way"]
-    for line in (found.what, *lines):
-        screen.print(line, soft_wrap=True, markup=False)
+    say(screen, (found.what, *lines))

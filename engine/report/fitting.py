@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,6 +63,7 @@ def stacked(heads: Sequence[str], lines: Sequence[Line], layout: Layout, gap: in
     from rich.table import Table
 
     deep = max(len(column) for column in layout.columns)
+    heads = [head if deep == 1 else head.replace("\n", " ") for head in heads]
     rows = []
     for line in lines:
         cells = [cell.replace(" .. ", "..") if deep > 1 else cell for cell in line.cells]
@@ -77,6 +79,26 @@ def stacked(heads: Sequence[str], lines: Sequence[Line], layout: Layout, gap: in
         if line.last:
             table.add_section()
     return table
+
+
+def in_lines(count: int, depth: int) -> Layout:
+    """Return a layout of so many figures in so many lines a row, the first column alone, read from left to right.
+
+    Examples
+    --------
+    >>> in_lines(6, 2).columns
+    [[0], [1, 4], [2, 5], [3]]
+    """
+    each = -(-(count - 1) // depth)
+    return Layout([[0], *(list(range(first, count, each)) for first in range(1, min(each, count - 1) + 1))])
+
+
+def narrow_heads(heads: Sequence[str], lines: Sequence[Line]) -> list[str]:
+    """Return heads in several lines where they are wider than what stands under them."""
+    widths = [max((len(line.cells[i]) for line in lines), default=0) for i in range(len(heads))]
+    return [
+        "\n".join(wrap(head, max(width, 8), break_long_words=False)) for head, width in zip(heads, widths, strict=True)
+    ]
 
 
 def without(layout: Layout, figure: int) -> Layout:
@@ -119,3 +141,24 @@ def listed(
         if width_of(table, screen) <= screen.width:
             break
     return table
+
+
+def say(screen: Console, lines: Iterable[str]) -> None:
+    """Print lines of prose; a terminal's long ones go on below their text, everywhere else a line stays one line."""
+    for line in lines:
+        for part in hung(line, screen.width) if screen.is_terminal else [line]:
+            screen.print(part, soft_wrap=True, markup=False)
+
+
+def hung(line: str, width: int) -> list[str]:
+    """Return a line in parts that fit, the later ones under the text behind the label of the first.
+
+    Examples
+    --------
+    >>> hung("  price     close 6,967.53, ATR 89.4", 28)
+    ['  price     close 6,967.53,', '            ATR 89.4']
+    """
+    found = re.match(r"\s*(?:\S+ ?\S*\s{2,})?", line)
+    indent = min(found.end() if found else 0, width // 2) or 2
+    parts = wrap(line, max(width, 20), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    return parts or [line]

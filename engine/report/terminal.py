@@ -10,7 +10,7 @@ import numpy as np
 from engine.compare import CONTROL, GRID, PROFILE, Comparison, Row, funding_said
 from engine.funding import known_share
 from engine.inference.winrate import FEW_TRADES
-from engine.report.fitting import Layout, Line, fitting, listed, show, without
+from engine.report.fitting import Layout, Line, fitting, listed, say, show, without
 from engine.wording import fitted_on
 
 if TYPE_CHECKING:
@@ -107,16 +107,14 @@ def fitting_table(judged: Judged, screen: Console) -> Table:
 def print_judged(judged: Judged, cards: bool = False) -> None:
     """Print a comparison: what was run, at which costs, the table, and what may be believed of it."""
     screen = console()
-    for line in headlines(judged.comparison):
-        screen.print(line, soft_wrap=True)
+    say(screen, headlines(judged.comparison))
     show(screen, fitting_table(judged, screen))
-    for line in believed(judged):
-        screen.print(line, soft_wrap=True)
+    say(screen, believed(judged))
     if cards:
         from engine.card.text import card_lines
 
         for one in judged.profiles:
-            screen.print("\n" + "\n".join(card_lines(judged, one.row.name)), soft_wrap=True, markup=False)
+            say(screen, ["", *card_lines(judged, one.row.name)])
 
 
 def print_card(judged: Judged, name: str) -> None:
@@ -124,8 +122,7 @@ def print_card(judged: Judged, name: str) -> None:
     from engine.card.text import card_lines
 
     screen = console()
-    for line in (*headlines(judged.comparison), "", *card_lines(judged, name)):
-        screen.print(line, soft_wrap=True, markup=False)
+    say(screen, (*headlines(judged.comparison), "", *card_lines(judged, name)))
 
 
 def headlines(comparison: Comparison) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.bars import Floats, format_time
 from engine.inference.winrate import FEW_TRADES
-from engine.report.fitting import Layout, Line, fitting, show
+from engine.report.fitting import Layout, Line, fitting, say, show
 from engine.report.terminal import console, number
 from engine.sweep.across import across
 from engine.sweep.record import Swept, row_of
@@ -39,8 +39,7 @@ LAYOUTS = (
 def print_swept(swept: Swept, top: int = 10) -> None:
     """Print a sweep: what was asked, the best combos, a heat map around the best, and what choosing it is worth."""
     screen, found = console(), swept.found
-    for line in headlines(swept):
-        screen.print(line, soft_wrap=True)
+    say(screen, headlines(swept))
     if swept.selection is None:
         screen.print("no combo made a trade: lower the thresholds or take fewer gates")
         return
@@ -48,14 +47,10 @@ def print_swept(swept: Swept, top: int = 10) -> None:
     heat = heat_map(found, swept.selection.best, screen.width)
     if heat is not None:
         screen.print(heat)
-    for line in (*swept.selection.sentences, *swept.notes):
-        screen.print(line, soft_wrap=True)
+    say(screen, (*swept.selection.sentences, *swept.notes))
     if swept.in_sample > 0.0:
-        screen.print(
-            f"IN-SAMPLE: {seen_in_training(swept)}: good for choosing,"
-            " proof of nothing. What is chosen has yet to be judged on bars that nobody chose on.",
-            soft_wrap=True,
-        )
+        told = f"IN-SAMPLE: {seen_in_training(swept)}: good for choosing, proof of nothing."
+        say(screen, [f"{told} What is chosen has yet to be judged on bars that nobody chose on."])
 
 
 def seen_in_training(swept: Swept) -> str:
