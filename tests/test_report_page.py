@@ -242,6 +242,23 @@ def test_no_cell_of_the_trade_list_is_cut_on_a_laptop(browser, small, tmp_path, 
     assert page.js(f"{box}.scrollWidth - {box}.clientWidth") <= 0
 
 
+@pytest.mark.parametrize("width", [400, 1280])
+def test_no_line_of_a_card_is_cut(browser, small, tmp_path, width):
+    browser.size(width, 900)
+    long = {
+        **small,
+        "cards": [{"name": "sniper", "text": "sniper\n  selection      " + "11 trials in the ledger; " * 12}],
+    }
+    page = opened(browser, long, tmp_path)
+    assert (
+        page.js("(() => { const p = document.querySelector('#cards pre'); return p.scrollWidth - p.clientWidth; })()")
+        <= 0
+    )
+    lines = "[...document.querySelectorAll('#cards pre div')].map(line => line.getBoundingClientRect().height)"
+    first, second = page.js(lines)
+    assert second > 1.5 * first
+
+
 def test_the_search_finds_a_date(page, small):
     day = str(small["trades"][0]["entry_time"][3].astype("M8[D]"))
     page.js(f"(() => {{ const s = document.querySelector('#trades input'); s.value = '{day}';"

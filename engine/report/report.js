@@ -34,7 +34,8 @@ function looked(times) {
 }
 
 function drawCards(body, cards) {
-  tabs(body, cards, (stage, card) => put(stage, h("pre", {tabIndex: 0}, card.text.split("\n").map(line => h("div", {}, line || " ")))), "Report card of");
+  const lines = text => text.split("\n").map(line => h("div", {}, line || " "));
+  tabs(body, cards, (stage, card) => put(stage, h("pre", {tabIndex: 0}, lines(card.text))), "Report card of");
 }
 
 const BLOCKS = {
