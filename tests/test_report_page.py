@@ -242,6 +242,24 @@ def test_no_cell_of_the_trade_list_is_cut_on_a_laptop(browser, small, tmp_path, 
     assert page.js(f"{box}.scrollWidth - {box}.clientWidth") <= 0
 
 
+def test_a_comparison_with_funding_fits_a_laptop(browser, small, tmp_path):
+    browser.size(1280, 900)
+    gates, name = "confidence 0.75, regime + auditor gates", "0.95 +regime +auditor"
+    wide = {
+        "total_return": -0.499,
+        "sharpe": -5.85,
+        "sharpe_low": -8.71,
+        "sharpe_high": -2.87,
+        "fees": 0.389,
+        "funding": 0.006,
+    }
+    wide |= {"setting": gates, "expectancy_bp": -23.8, "expectancy_low_bp": -137.1, "expectancy_high_bp": -11.0}
+    rows = [*({**row, **wide} for row in small["table"]), {**small["table"][0], **wide, "name": name, "trades": 2}]
+    page = opened(browser, {**small, "table": rows}, tmp_path)
+    box = "document.querySelector('#table .scroll')"
+    assert page.js(f"{box}.scrollWidth - {box}.clientWidth") <= 0
+
+
 @pytest.mark.parametrize("width", [400, 1280])
 def test_no_line_of_a_card_is_cut(browser, small, tmp_path, width):
     browser.size(width, 900)

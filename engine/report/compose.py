@@ -150,7 +150,8 @@ def setting_of(row: Row) -> str:
             return ""
         return "no model" if row.signals is None else "the control that every predictor must beat"
     gates = [gate for gate, stands in row.terms.items() if stands is True]
-    return f"confidence {row.terms['threshold']:g}" + "".join(f", {gate} gate" for gate in gates)
+    told = f", {' + '.join(gates)} {'gate' if len(gates) == 1 else 'gates'}" if gates else ""
+    return f"confidence {row.terms['threshold']:g}{told}"
 
 
 def _calibration(judged: Judged) -> list[dict[str, Any]]:

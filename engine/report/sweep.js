@@ -75,7 +75,7 @@ function drawHead(body) {
   put(body, PAYLOAD.sentences.map(text => h("p.finding", {}, text)), PAYLOAD.notes.map(text => h("p.note", {}, text)));
   facts(body, [["bundle", header.bundle], ["market", header.market], ["zone", header.zone], ["from", header.first], ["to", header.last],
     ["bars", count(header.bars)], ["combos", count(PAYLOAD.figures.trades.length)], ["gates", header.gates], ["confidence is read as", header.mode],
-    ["fee", bp(header.fee)], ["maker", bp(header.maker_fee)], ["slippage", bp(header.slippage)], ["exposure", percent(header.exposure, 0)]]);
+    ["fee", bp(header.fee)], ["maker", bp(header.maker_fee)], ["slippage", bp(header.slippage)], ["exposure a trade", percent(header.exposure, 0)]]);
 }
 function drawBest(body) {
   if (!PAYLOAD.top.length) return void put(body, h("p.missing", {}, "No combo made a trade."));
