@@ -125,6 +125,8 @@ def test_on_another_market_it_is_the_time_that_was_seen_not_the_bars(bundle):
         told = next(line for line in believed(judged) if line.startswith("* IN-SAMPLE"))
         assert said.replace("100% of ", "") in told
         assert said.replace("100% of ", "") in compose(judged)["header"]["seen"]
+        ends = "IN-SAMPLE 100%" + " of the time, on another market" * (judged is other)
+        assert all(card_lines(judged, one.row.name)[1].endswith(ends) for one in judged.profiles)
 
 
 def test_a_predictor_that_is_the_control_is_said_to_be(bundle):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LEAST_PROSE = 10  # letters of a line of prose at least
+DEEPEST = 6  # lines of a row
 ANY = 10_000  # columns: what no terminal has
 
 
@@ -91,6 +92,15 @@ def in_lines(count: int, depth: int) -> Layout:
     """
     each = -(-(count - 1) // depth)
     return Layout([[0], *(list(range(first, count, each)) for first in range(1, min(each, count - 1) + 1))])
+
+
+def figures(heads: Sequence[str], rows: Sequence[Sequence[str]], screen: Console) -> Table:
+    """Return a table of any figures, the first column their name, in as few lines a row as the terminal lets it."""
+    if len(heads) == 2:  # a name and what is said of it
+        return listed(heads, rows, (), screen)
+    lines = [Line(row) for row in rows]
+    layouts = [in_lines(len(heads), depth)._replace(fold=80 // depth) for depth in range(1, DEEPEST + 1)]
+    return fitting(narrow_heads(heads, lines), lines, layouts, screen)
 
 
 def narrow_heads(heads: Sequence[str], lines: Sequence[Line]) -> list[str]:

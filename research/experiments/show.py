@@ -30,15 +30,13 @@ def cell(value: Any, style: str) -> str:
 
 def print_page(page: dict[str, Any], screen: Console) -> None:
     """Print a page: the claim, its table, one sentence with the verdict, and what it rests on."""
-    from engine.report.fitting import Line, fitting, in_lines, narrow_heads, say, show
+    from engine.report.fitting import figures, say, show
 
     columns = page["columns"]
-    lines = [Line([cell(v, style) for v, (_, style) in zip(row, columns, strict=True)]) for row in page["rows"]]
-    heads = [head for head, _ in columns]
+    rows = [[cell(v, style) for v, (_, style) in zip(row, columns, strict=True)] for row in page["rows"]]
     screen.print(f"{page['id']}  {page['claim']}", style="bold", soft_wrap=True)
     screen.print(f"    {ground(page)}", style="dim", soft_wrap=True)
-    layouts = [in_lines(len(heads), depth)._replace(fold=80 // depth) for depth in (1, 2, 3, 4, 5, 6)]
-    show(screen, fitting(narrow_heads(heads, lines), lines, layouts, screen))
+    show(screen, figures([head for head, _ in columns], rows, screen))
     say(screen, [f"{page['verdict'].upper()}: {page['sentence']}", ""])
 
 
