@@ -241,7 +241,7 @@ def cache(
 
     kept = cache_in(data)
     freed = kept.clear() if clear else None
-    print_kept(kept.kept(), named_predictors(), freed, as_json)
+    print_kept(kept.kept(), named_predictors(kept), freed, as_json)
 
 
 if __name__ == "__main__":

@@ -72,8 +72,10 @@ FetchSymbol = Annotated[
 TimeframeName = Annotated[str | None, typer.Option("--timeframe", help="Such as 15m, 1h, 1d; inferred by default.")]
 ZoneName = Annotated[str, typer.Option("--zone", help="test, oos, validation, development or all.")]
 ConfidenceMode = Annotated[str, typer.Option("--confidence", help="rank or probability.")]
-Fee = Annotated[float | None, typer.Option(help="Taker fee per side, as a fraction.")]
-MakerFee = Annotated[float | None, typer.Option(help="Maker fee per side, as a fraction.")]
+Fee = Annotated[
+    float | None, typer.Option(help="Taker fee per side, as a fraction; named alone it caps the maker fee too.")
+]
+MakerFee = Annotated[float | None, typer.Option(help="Maker fee per side, as a fraction: what a resting target pays.")]
 Slippage = Annotated[float | None, typer.Option(help="Slippage per side, as a fraction.")]
 Exposure = Annotated[float | None, typer.Option(help="Share of equity per trade.")]
 Unseal = Annotated[str | None, typer.Option(help="Why the sealed zone of a draft is looked at.")]

@@ -91,6 +91,8 @@ class Bundle:
     def rules(self, **overrides: float) -> Rules:
         """Return the terms the labels were made on, with some replaced, such as ``rules(fee=0.0004)``.
 
+        A fee named alone is the most that resting orders pay too: nobody who asks for 4 bp means 10 bp at the target.
+
         Raises
         ------
         UsageError
@@ -101,6 +103,8 @@ class Bundle:
             if name not in names:
                 raise unknown("term", name, names)
         page = {**self.manifest.barriers, **self.manifest.costs}
+        if "fee" in overrides:
+            page["maker_fee"] = min(page.get("maker_fee", overrides["fee"]), overrides["fee"])
         return Rules(**{**{name: page[name] for name in names if name in page}, **overrides})  # type: ignore[arg-type]
 
     def in_sample(self, bars: Bars) -> NDArray[np.bool_]:

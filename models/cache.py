@@ -31,6 +31,7 @@ FEWEST = 256  # rows below which asking is as quick as looking
 MOST_BYTES = 512 * 2**20
 DIGEST = 32
 SUFFIX = ".p"
+NAMES = "names.txt"  # beside the entries: by which bundles they were asked for
 
 Floats32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -131,6 +132,19 @@ class PredictionCache:
         ]
         return sorted(rows, key=lambda row: row.last_used, reverse=True)
 
+    def note(self, predictor: str, label: str) -> None:
+        """Remember by which name a predictor was asked, where anything of it is kept."""
+        path = self.root / predictor / NAMES
+        with contextlib.suppress(OSError):
+            if path.parent.is_dir() and label not in _lines(path):
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(f"{label}\n")
+
+    def names(self) -> Iterator[tuple[str, list[str]]]:
+        """Return by which names each predictor was asked."""
+        for path in _listed(self.root, f"*/{NAMES}"):
+            yield path.parent.name, _lines(path)
+
     def clear(self) -> int:
         """Delete every entry; return how many bytes that freed."""
         freed = 0
@@ -140,6 +154,7 @@ class PredictionCache:
                 freed += stat.st_size
         for folder in _listed(self.root, "*/"):
             with contextlib.suppress(OSError):
+                (folder / NAMES).unlink(missing_ok=True)
                 folder.rmdir()
         return freed
 
@@ -169,19 +184,31 @@ class PredictionCache:
             excess -= stat.st_size
 
 
-def named_predictors() -> dict[str, str]:
-    """Return the shipped bundles' graphs, their controls' too, by sha256."""
+def named_predictors(cache: PredictionCache) -> dict[str, str]:
+    """Return the bundles each graph serves, by its sha256: all that ship, and those the cache was asked by."""
     import json
 
     from models.bundle import BASELINE, BUNDLES, PREDICTOR
 
-    found = {}
+    found = {graph: list(names) for graph, names in cache.names()}
     for path in sorted(BUNDLES.glob("*/manifest.json")):
         files = json.loads(path.read_text())["files"]
-        for graph, what in ((PREDICTOR, ""), (BASELINE, ", last-bar control")):
+        for graph, label in ((PREDICTOR, path.parent.name), (BASELINE, control_of(path.parent.name))):
             if graph in files:
-                found[files[graph]] = path.parent.name + what
-    return found
+                found.setdefault(files[graph], []).append(label)
+    return {graph: _told(names) for graph, names in found.items()}
+
+
+def control_of(name: str) -> str:
+    """Return what the last-bar control of a bundle is called."""
+    return f"control of {name}"
+
+
+def _told(labels: list[str]) -> str:
+    """Say each bundle once, those it predicts for first; a bundle's own control that is its predictor is no other."""
+    served = sorted({label for label in labels if control_of("") not in label})
+    beside = sorted({label for label in labels if control_of("") in label} - {control_of(name) for name in served})
+    return ", ".join((*served, *beside))
 
 
 def cache_in(data: Path) -> PredictionCache:
@@ -200,6 +227,14 @@ def _listed(folder: Path, pattern: str) -> list[Path]:
     try:
         return list(folder.glob(pattern))
     except OSError:
+        return []
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a text; none where it cannot be read."""
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
         return []
 
 

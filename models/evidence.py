@@ -14,6 +14,7 @@ from engine.features import clear_run, feature_lookback, feature_matrix
 from engine.indicators import atr
 from engine.signals import Evidence
 from models.auditor import audit_inputs, feature_inputs
+from models.cache import control_of
 from models.calibration import at_the_door, lean_of
 from models.manifest import parse_time
 from models.watch import VOLATILITY, watched, watches_of
@@ -52,6 +53,8 @@ def compute_evidence(bundle: Bundle, bars: Bars, since: int = 0) -> Evidence:
     belief = bundle.regime_model.belief(bars, seen)
     p_up = np.full(len(bars), np.nan)
     p_up[rows] = bundle.predictor.probabilities(window, rows)
+    if bundle.cache is not None:
+        bundle.cache.note(bundle.predictor_hash, bundle.manifest.name)
     lean = lean_of(p_up, bundle.manifest.market.sides)
     rank = bundle.confidence.rank_of_lean(p_up, lean)
 
@@ -93,11 +96,13 @@ def ready_rows(bundle: Bundle, window: Floats32, unit: Floats, run: Runs, since:
 
 
 def predict_rows(bundle: Bundle, predictor: Predictor, bars: Bars) -> Floats:
-    """Return what another predictor over the bundle's own window says at each close; NaN where it cannot."""
+    """Return what the control over the bundle's own window says at each close; NaN where it cannot."""
     window = feature_matrix(bars, bundle.manifest.feature_names).astype(np.float32)
     rows = ready_rows(bundle, window, atr(bars), clear_run(bars))
     p_up = np.full(len(bars), np.nan)
     p_up[rows] = predictor.probabilities(window, rows)
+    if bundle.cache is not None:
+        bundle.cache.note(predictor.sha256, control_of(bundle.manifest.name))
     return p_up
 
 

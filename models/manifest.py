@@ -61,6 +61,11 @@ class Market:
     sides: tuple[str, ...]
     pool: tuple[str, ...] = ()
 
+    @property
+    def taught(self) -> list[str]:
+        """The markets that taught the bundle, its own first."""
+        return list(dict.fromkeys((self.symbol, *self.pool)))
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureNeed:

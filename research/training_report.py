@@ -59,17 +59,13 @@ def show_report(run_dir: Path, console: Console) -> None:
     """Print the report of a training as tables."""
     import json
 
-    from rich.table import Table as Grid
+    from engine.report.fitting import figures, say, show
 
     report = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))
-    console.print(headline(report))
+    say(console, [headline(report)])
     for title, head, rows in tables(report):
-        grid = Grid(title=title, title_justify="left")
-        for i, column in enumerate(head):
-            grid.add_column(column, justify="left" if i == 0 else "right")
-        for row in rows:
-            grid.add_row(*row)
-        console.print(grid)
+        console.print(title, style="italic")
+        show(console, figures(head, rows, console))
     for note in NOTES:
         console.print(note, style="dim")
 

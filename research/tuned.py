@@ -16,24 +16,19 @@ SHOWN = 10
 
 def print_tuned(tuned: Tuned) -> None:
     """Print the best trials, the pick with its reason, and what blind dice found."""
-    from rich.table import Table
-
+    from engine.report.fitting import listed, say, show
     from engine.report.terminal import console
 
-    screen = console()
-    table = Table(title="trials by loss out of fold (purged folds of development)", title_justify="left", box=None)
-    for name, side in (("trial", "right"), ("model", "left"), ("loss", "right"), ("above best", "right")):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
-    table.add_column("numbers", justify="right")
-    table.add_column("settings", justify="left")
+    screen, rows = console(), []
     for row in tuned.rows[:SHOWN]:
         mark = " <- pick" if row["number"] == tuned.number else ""
         gap = f"{row['gap']:.5f} ± {row['gap_se']:.5f}"
         settings = line_of(row["kind"], row["chosen"]) + mark
-        table.add_row(str(row["number"]), row["kind"], f"{row['loss']:.5f}", gap, f"{row['size']:,}", settings)
-    screen.print(table)
-    for line in told(tuned):
-        screen.print(line, soft_wrap=True)
+        rows.append((str(row["number"]), row["kind"], f"{row['loss']:.5f}", gap, f"{row['size']:,}", settings))
+    heads = ("trial", "model", "loss", "above best", "numbers", "settings")
+    screen.print("trials by loss out of fold (purged folds of development)", style="italic")
+    show(screen, listed(heads, rows, ("trial", "loss", "above best", "numbers"), screen))
+    say(screen, told(tuned))
 
 
 def told(tuned: Tuned) -> list[str]:

@@ -86,20 +86,18 @@ def fit_development(bars: Bars, ahead: int) -> VolatilityModel:
 
 
 def _print(market: str, races: list[Race], notes: dict[str, object]) -> None:
-    from rich.table import Table
-
+    from engine.report.fitting import figures, show
     from engine.report.terminal import console
 
     title = (
         f"{market}: variance of the next {notes['ahead']} bars, {notes['rows']} rows, {notes['from']} .. {notes['to']}"
     )
-    table = Table(title=title, title_justify="left")
-    for i, column in enumerate(HEAD):
-        table.add_column(column, justify="right" if i else "left")
+    rows = []
     for one in races:
         gain = (f"{one.gain:+.4f}", f"{one.t:+.2f}", f"{one.p:.1g}") if one.name != "HAR" else ("-",) * 3
-        table.add_row(one.name, f"{one.qlike:.4f}", f"{one.r2:.3f}", *gain)
+        rows.append((one.name, f"{one.qlike:.4f}", f"{one.r2:.3f}", *gain))
     screen = console()
-    screen.print(table)
+    screen.print(title, style="italic", soft_wrap=True)
+    show(screen, figures(HEAD, rows, screen))
     if "graph" in notes:
         screen.print(f"graph: {notes['graph']}", soft_wrap=True)

@@ -10,6 +10,7 @@ from engine.bars import Bars, format_time
 from engine.errors import UsageError
 from engine.run import run
 from engine.signals import Strategy
+from engine.wording import fitted_on
 from models.bundle import Bundle, load_bundle
 from models.cache import cache_in
 from strategies import make_strategy
@@ -31,13 +32,15 @@ class Look(NamedTuple):
 class Explained:
     """What was asked for: one decision, or the worth of all vetoes, of a profile on some bars.
 
-    ``in_sample`` says whether some part of the models that spoke was fitted on any of the bars explained.
+    ``in_sample`` says whether some part of the models that spoke was fitted on any of the bars explained, or on another
+    market at their time; ``seen`` says which, in words.
     """
 
     what: str
     decision: Explanation | None
     vetoes: tuple[Vetoes, ...]
     in_sample: bool
+    seen: str = ""
 
 
 def explain_bundle(  # noqa: PLR0913 - one argument per option of the verb
@@ -88,7 +91,9 @@ def explain_bundle(  # noqa: PLR0913 - one argument per option of the verb
     row = row_of_time(market, at)
     unseal(opened, market[row : row + 1], look)
     found = explain(strategy, opened, market, rules, row)
-    return Explained(what, found, (), found.in_sample)
+    return Explained(
+        what, found, (), found.in_sample, fitted_on(market.symbol, opened.manifest.market.taught, "this bar")
+    )
 
 
 def _in_zone(
@@ -105,13 +110,15 @@ def _in_zone(
     done = run(speaker, stretch, rules, since=rows.start)
     if trade is None:
         worth = veto_worths(done.signals, stretch[rows.start :], rules)
-        return Explained(f"{what}, zone {zone}", None, tuple(worth), bool(found.in_sample[rows].any()))
+        seen = fitted_on(market.symbol, bundle.manifest.market.taught, "some of these bars")
+        return Explained(f"{what}, zone {zone}", None, tuple(worth), bool(found.in_sample[rows].any()), seen)
     trades = done.result.trades
     if not 1 <= trade <= len(trades):
         raise UsageError(f"--trade must be in 1..{len(trades)}: the trades of {strategy.name} in zone {zone}")
     row = market.since(trades["wish_time"][trade - 1])
     one = explain(strategy, bundle, market, rules, row, said)
-    return Explained(f"{what}, trade {trade} of {len(trades)} in zone {zone}", one, (), one.in_sample)
+    seen = fitted_on(market.symbol, bundle.manifest.market.taught, "this bar")
+    return Explained(f"{what}, trade {trade} of {len(trades)} in zone {zone}", one, (), one.in_sample, seen)
 
 
 def unseal(bundle: Bundle, bars: Bars, look: Look | None) -> None:

@@ -271,7 +271,9 @@ def seal_key(bundle: Bundle) -> str:
 
 def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:
     """Return what a comparison's record says about its bundle and data."""
-    fingerprint = bars.fingerprint()
+    from models.bundle import BASELINE, PREDICTOR
+
+    fingerprint, files = bars.fingerprint(), bundle.manifest.files
     return {
         "bundle": {
             "name": bundle.manifest.name,
@@ -280,7 +282,9 @@ def about(bundle: Bundle, bars: Bars, mode: str) -> dict[str, Any]:
             "seal": seal_key(bundle),
             "gates": gate_hashes(bundle.manifest),
             "predictor": bundle.manifest.predictor["kind"],
+            "is_control": PREDICTOR in files and files[PREDICTOR] == files.get(BASELINE),
             "fence": format_time(bundle.manifest.fence),
+            "markets": bundle.manifest.market.taught,
             "released": bundle.manifest.released,
             "trials": bundle.manifest.trials,
             "vertical": bundle.manifest.barriers["vertical"],

@@ -264,15 +264,82 @@ def test_a_threshold_no_probability_reaches_is_said(run, bundle, csv):
     assert re.search(r"Sniper: no calibrated probability reaches 0.95 \(highest 0\.\d\d\)", out)
 
 
-@pytest.mark.parametrize("width", [80, 96, 120, 140])
-def test_a_narrow_terminal_does_without_columns_rather_than_cut_numbers(run, bundle, csv, monkeypatch, width):
+def at_width(monkeypatch, width):
     from rich.console import Console
 
-    monkeypatch.setattr("engine.report.terminal.console", lambda: Console(width=width, highlight=False))
-    _, out, _ = run("compare", bundle, "--bars", csv)
-    table = out[out.index("strategy") :].split("\n\n")[0]
-    assert "…" not in table
-    assert ("fees" in table, "bp/trade" in table) == (width >= 120, True)
+    for module in ("engine.report.terminal", "engine.report.lists", "engine.sweep.text"):
+        monkeypatch.setattr(f"{module}.console", lambda: Console(width=width, highlight=False))
+
+
+def figures(text):
+    """Every word of a table, however its lines are laid out."""
+    return sorted(text.replace("..", " ").split())
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 96, 120])
+def test_a_narrow_terminal_shows_every_figure_in_more_lines(run, bundle, csv, monkeypatch, width):
+    def table(columns):
+        at_width(monkeypatch, columns)
+        _, out, _ = run("compare", bundle, "--bars", csv)
+        return out[out.index("strategy") : out.index("Sniper: ")]
+
+    wide, narrow = table(400), table(width)
+    rule = "─"
+    assert figures(narrow.replace(rule, "")) == figures(wide.replace(rule, ""))
+    longest = max(len(line.rstrip()) for line in narrow.splitlines())
+    assert longest <= max(width, 60)
+    assert (len(narrow.splitlines()) > len(wide.splitlines())) == (width < 116)
+
+
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_a_sweep_on_a_narrow_terminal_cuts_no_number(run, bundle, csv, monkeypatch, width):
+    asked = ("--bars", csv, "--threshold", "0.5:0.95:12", "--k-up", "1,2", "--k-down", "1,2", "--hold", "10:120:12")
+    code, told, why = run("sweep", bundle, *asked, "--json")
+    assert code == 0, why
+    top = json.loads(told)["top"]
+    at_width(monkeypatch, width)
+    out = run("sweep", bundle, *asked)[1]
+    table, rest = out.split("confidence by rank\n")[1].split("Sharpe ratio at")
+    heat = rest.split("columns:")[0]
+    assert "…" not in out
+    assert max(len(line.rstrip()) for line in (*table.splitlines(), *heat.splitlines())) <= max(width, 58)
+    for row in top:
+        for told in (f"{row['total_return']:+.1%}", f"{row['max_drawdown']:.1%}", f"{row['neighbours']['worst']:+.2f}"):
+            assert told in table.split()
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_the_lines_of_a_card_go_on_below_their_text_on_a_terminal_only(run, bundle, csv, monkeypatch, width):
+    from rich.console import Console
+
+    asked = ("backtest", "reckless", "--bundle", bundle, "--bars", csv)
+    (calibration,) = (line for line in run(*asked)[1].splitlines() if line.startswith("  calibration"))
+    monkeypatch.setattr(
+        "engine.report.terminal.console", lambda: Console(width=width, highlight=False, force_terminal=True)
+    )
+    lines = run(*asked)[1].splitlines()
+    assert max(map(len, lines)) <= width
+    begin = next(i for i, line in enumerate(lines) if line.startswith("  calibration"))
+    end = next(i for i, line in enumerate(lines) if i > begin and line[2] != " ")
+    assert end > begin + 1
+    assert all(line.startswith(" " * 17) for line in lines[begin + 1 : end])
+    assert " ".join(" ".join(lines[begin:end]).split()) == " ".join(calibration.split())
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_whether_a_law_holds_is_seen_at_every_width(monkeypatch, capsys, width):
+    from engine.report.terminal import print_checks
+
+    at_width(monkeypatch, width)
+    law = {"tried": 2560, "measured": "AUC 0.512 [0.480, 0.544] where 0.5 is chance", "failure": ""}
+    held = {**law, "name": "Sniper: the bot's ledger is the backtest, restart included", "passed": True}
+    broken = {**held, "passed": False, "failure": "row 17 differs"}
+    print_checks([held, broken], False, "nasdaq-1d", "NASDAQ 1d, 5031 bars")
+    out = capsys.readouterr().out
+    lines = [line.split() for line in out.splitlines() if "2560" in line]
+    assert [line[0] for line in lines] == ["pass", "FAIL"]
+    assert "1 of 2 laws are broken" in out
+    assert "0.480" in out
 
 
 def test_usage_errors_exit_with_2(run):
@@ -351,7 +418,7 @@ def test_an_explanation_shows_evidence_gates_and_outcome_and_whether_it_is_in_sa
     for part in ("predictor", "regime", "auditor", "gates", "bracket", "outcome"):
         assert part in out
     _, out, _ = run("explain", bundle, "--bars", csv, "--at", format_time(BARS.open_time[2000]))
-    assert "IN-SAMPLE: parts of the bundle were fitted on this bar" in out
+    assert "IN-SAMPLE: parts of the bundle were fitted on RANDOM-11 at the time of this bar" in out
     _, out, _ = run("explain", bundle, "--bars", csv, "--trade", "1", "--json")
     assert json.loads(out, parse_constant=lambda word: pytest.fail(word))["in_sample"] is False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from engine.history import embedded_bars
 from engine.jsons import dumps
 from engine.report.compose import compose
 from engine.report.page import render
+from engine.report.terminal import believed
 from engine.synthetic import random_bars
 from strategies.ledgered import judge_ledgered
 from strategies.workbench import compare_bundle
@@ -88,6 +90,21 @@ def test_costs_named_are_costs_paid(bundle):
         compare_bundle(bundle, BARS, "test", costs={"fee": -1.0})
 
 
+@pytest.mark.parametrize(
+    ("named", "fee", "maker_fee"),
+    [
+        ({}, 0.001, 0.001),
+        ({"fee": 0.0001}, 0.0001, 0.0001),
+        ({"fee": 0.002}, 0.002, 0.001),
+        ({"fee": 0.0001, "maker_fee": 0.0003}, 0.0001, 0.0003),
+        ({"maker_fee": 0.0003}, 0.001, 0.0003),
+    ],
+)
+def test_a_fee_named_alone_is_the_most_that_a_resting_order_pays_too(bundle, named, fee, maker_fee):
+    rules = compare_bundle(bundle, BARS, "test", costs=named).rules
+    assert (rules.fee, rules.maker_fee) == (fee, maker_fee)
+
+
 def test_rows_on_bars_the_models_saw_are_marked(bundle):
     seen = compare_bundle(bundle, BARS, "development")
     assert all(row.in_sample == 1.0 for row in seen.rows if row.kind != CONTROL)
@@ -95,6 +112,29 @@ def test_rows_on_bars_the_models_saw_are_marked(bundle):
     assert {one.verdict.word for one in judged.profiles} == {"IN-SAMPLE"}
     assert judged.ranking == ()
     assert all(row.in_sample == 0.0 for row in compare_bundle(bundle, BARS, "test").rows)
+
+
+def test_on_another_market_it_is_the_time_that_was_seen_not_the_bars(bundle):
+    other = judge(compare_bundle(bundle, replace(BARS, symbol="OTHER"), "development"))
+    own = judge(compare_bundle(bundle, BARS, "development"))
+    for judged, said in (
+        (own, "on 100% of these bars"),
+        (other, f"on {BARS.symbol} at the time of 100% of these bars"),
+    ):
+        assert all(one.verdict.reasons == (f"parts of the bundle were fitted {said}",) for one in judged.profiles)
+        told = next(line for line in believed(judged) if line.startswith("* IN-SAMPLE"))
+        assert said.replace("100% of ", "") in told
+        assert said.replace("100% of ", "") in compose(judged)["header"]["seen"]
+        ends = "IN-SAMPLE 100%" + " of the time, on another market" * (judged is other)
+        assert all(card_lines(judged, one.row.name)[1].endswith(ends) for one in judged.profiles)
+
+
+def test_a_predictor_that_is_the_control_is_said_to_be(bundle):
+    bars = replace(random_bars(3000, seed=3), symbol="BTCUSDT")
+    twins = judge(compare_bundle("btcusdt-1h", bars, "all"))
+    said = "Reckless and Last-bar logistic are one: this bundle's predictor is that control, so neither can beat it"
+    assert (said in believed(twins), compose(twins)["header"]["note"]) == (True, said)
+    assert not any("are one" in line for line in believed(judge(compare_bundle(bundle, BARS, "test"))))
 
 
 def test_the_walk_forward_zone_speaks_from_the_record(bundle):

@@ -21,7 +21,7 @@ from research.experiments import EXPERIMENTS, all_names, chosen
 from research.experiments.conduct import conduct, conduct_all
 from research.experiments.finding import CONFIRMED, REFUTED, UNDECIDED, judge_gain
 from research.experiments.lab import Lab, seal
-from research.experiments.show import leaderboard, pages_in, write_leaderboard
+from research.experiments.show import cell, leaderboard, pages_in, print_page, write_leaderboard
 from research.experiments.streaming_or_windowed import COINS
 
 CLAIMS = [f"A{i}" for i in range(1, 17)]
@@ -392,3 +392,22 @@ def test_help_and_pages_name_every_experiment_there_is():
     assert list(EXPERIMENTS) == [f"A{number}" for number in range(1, 20)]
     assert f"claim, {all_names()}," in (Path(__file__).parents[1] / "docs" / "experiments.md").read_text()
     assert EXPERIMENTS["A18"].extra == (COINS,)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_no_width_cuts_a_figure_of_a_finding(width):
+    from io import StringIO
+
+    from rich.console import Console
+
+    for page in pages_in(Path(__file__).resolve().parents[1] / "research" / "results"):
+        screen = Console(width=width, file=StringIO(), highlight=False)
+        print_page(page, screen)
+        told = screen.file.getvalue()
+        for row in page["rows"]:
+            for value, (_, style) in zip(row, page["columns"], strict=True):
+                assert all(part in told for part in cell(value, style).split()), (page["id"], value)
+        table = told.split(" s\n", 1)[1].split(page["verdict"].upper())[0]
+        assert max(len(line.rstrip()) for line in table.splitlines()) <= max(width, 72), page[
+            "id"
+        ]  # names are not folded

@@ -126,7 +126,7 @@ def test_what_was_fitted_on_the_bar_says_so_loudly(ask, bundle, capsys):
         found = ask(bundle, at=when(row))
         assert (found.decision.in_sample, found.in_sample, found.decision.recorded) == (fitted, fitted, False)
         print_explained(found, as_json=False)
-        assert (f"{IN_SAMPLE} this bar" in capsys.readouterr().out) == fitted
+        assert (f"{IN_SAMPLE} RANDOM-11 at the time of this bar" in capsys.readouterr().out) == fitted
         print_explained(found, as_json=True)
         record = json.loads(capsys.readouterr().out)
         assert (record["in_sample"], record["decision"]["in_sample"]) == (fitted, fitted)
@@ -136,7 +136,7 @@ def test_what_was_fitted_on_the_bar_says_so_loudly(ask, bundle, capsys):
 def test_a_zone_says_whether_it_was_fitted_on(ask, bundle, capsys, zone, fitted):
     assert ask(bundle, trade=1, zone=zone).decision.in_sample == fitted
     print_explained(ask(bundle, vetoes=True, zone=zone, profile="audited"), as_json=False)
-    assert (f"{IN_SAMPLE} some of these bars" in capsys.readouterr().out) == fitted
+    assert (f"{IN_SAMPLE} RANDOM-11 at the time of some of these bars" in capsys.readouterr().out) == fitted
 
 
 # ---- the seal

@@ -202,6 +202,20 @@ def test_the_page_shows_the_bot_renews_itself_and_runs_no_ledgers_script(shown, 
         alarms = browser.js("document.getElementById('alarms').innerText")
         assert ("the exchange said no" in alarms, "long ago" in alarms, "long ago" in text) == (True, False, True)
         assert browser.js("document.querySelectorAll('svg path').length") == 2
+        banner = "document.getElementById('running')"
+        assert browser.js(f"{banner}.innerText").startswith("NOT RUNNING: nothing watches")
+        size = "parseFloat(getComputedStyle({}).fontSize)"
+        assert browser.js(size.format(banner)) == browser.js(
+            f"Math.max(...[...document.querySelectorAll('body *')].map(n => {size.format('n')}))"
+        )
+        assert ("no alarm" in text, f"{BARS.symbol}: REDUCING when last seen" in text) == (False, True)
+        row = "{bar: '', side: 1, reason: '', p_up: .5, confidence: .5, belief: [3.3e-15, .404, .596], vetoes: []}"
+        assert browser.js(f"decision({row})[5]") == "0 / 40 / 60 %"
+        marks = browser.js("[...document.querySelectorAll('.tick')].map(n => n.innerText)")
+        assert ("0 %" in marks, 3 <= len(marks) <= 6, all(mark.endswith(" %") for mark in marks)) == (True, True, True)
+        assert browser.js("ticks(-0.00031, 0)") == [pytest.approx([-0.0003, -0.0002, -0.0001, 0]), 2]
+        times = browser.js("[...document.querySelectorAll('.times span')].map(n => n.innerText)")
+        assert [bool(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", told)) for told in times] == [True] * 3
         growth = browser.js("[...document.querySelectorAll('[data-growth]')].map(n => +n.dataset.growth)")
         assert growth[1] == pytest.approx(0.005)
         book_event(outside, "a new event")

@@ -14,7 +14,7 @@ import pytest
 from engine.signals import Evidence
 from engine.synthetic import random_bars
 from models.bundle import load_bundle
-from models.cache import BLOCK, FEWEST, PredictionCache, cache_in
+from models.cache import BLOCK, FEWEST, PredictionCache, cache_in, named_predictors
 from tests.bundles import make_bundle
 
 BARS = random_bars(2600, seed=21)
@@ -183,3 +183,19 @@ def test_the_verb_lists_what_is_kept_and_deletes_it(cache):
     assert "nasdaq-1d" in said()
     assert said("--clear").startswith("deleted 0.0 MB")
     assert cache.kept() == []
+
+
+def test_every_bundle_that_shares_a_graph_is_named_and_ones_own_too(cache, folder):
+    files = {name: load_bundle(name).manifest.files for name in ("btcusdt-1h", "btcusdt-1h-transformer")}
+    shared = files["btcusdt-1h"]["predictor.onnx"]
+    assert shared == files["btcusdt-1h-transformer"]["baseline.onnx"]
+    assert named_predictors(cache)[shared] == "btcusdt-1h, control of btcusdt-1h-transformer"
+    own = load_bundle(folder, cache)
+    assert own.predictor_hash not in named_predictors(cache)
+    for _ in range(2):
+        own.evidence(BARS)
+        own.baseline_rank(BARS)
+    assert named_predictors(cache)[own.predictor_hash] == own.manifest.name
+    assert [label for _, labels in cache.names() for label in labels].count(own.manifest.name) == 1
+    cache.clear()
+    assert list(cache.root.iterdir()) == []

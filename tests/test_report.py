@@ -174,7 +174,7 @@ def test_every_trade_carries_the_evidence_of_the_bar_that_decided_it():
     assert len(rows) > 10
     for name, column in {"p": p, "confidence": p**2, "belief": belief[:, 1], "audit": audit}.items():
         np.testing.assert_array_equal(block[name], column[rows])
-    assert block["reason"]["words"] == ["allowed by regime"]
+    assert block["reason"]["words"] == ["regime"]
     assert {block["outcome"]["words"][code] for code in block["outcome"]["code"]} <= {"target", "stop", "time"}
 
 

@@ -201,10 +201,80 @@ def test_what_is_not_known_sorts_last_both_ways(page):
 def test_the_filter_keeps_the_trades_asked_for(page, small):
     page.js("(() => { const s = document.querySelectorAll('#trades select')[1]; s.value = 'stop';"
             "s.dispatchEvent(new Event('change')); })()")  # fmt: skip
-    stops = sum(int((np.asarray(book["outcome"]["code"]) == 1).sum()) for book in small["trades"])
-    total = sum(len(book["ret"]) for book in small["trades"])
-    assert page.js("document.querySelector('.summary').innerText").startswith(f"{stops} of {total} trades")
+    first = small["trades"][0]
+    stops, total = int((np.asarray(first["outcome"]["code"]) == 1).sum()), len(first["ret"])
+    assert page.js("document.querySelector('.summary').innerText").startswith(f"{stops} of {total} trades ·")
     assert set(column(page, "trades", 5)) == {"stop"}
+
+
+def choose_all_strategies(page):
+    page.js("(() => { const s = document.querySelector('#trades select'); s.value = '';"
+            "s.dispatchEvent(new Event('change')); })()")  # fmt: skip
+
+
+def test_trades_are_tallied_by_strategy_and_of_all_together_it_is_said_that_they_overlap(page, small):
+    books, summary = small["trades"], "document.querySelector('.summary').innerText"
+    first = np.asarray(books[0]["ret"])
+    assert set(column(page, "trades", 0)) == {books[0]["name"]}
+    told = f"{len(first)} of {len(first)} trades · won {int(100 * (first > 0).mean() + 0.5)} % · mean "
+    assert page.js(summary).startswith(told)
+    choose_all_strategies(page)
+    total = sum(len(book["ret"]) for book in books)
+    assert page.js(summary).startswith(f"{total:,} of {total:,} trades of {len(books)} strategies that overlap: most")
+
+
+def test_the_head_says_the_terms_of_every_trade(page):
+    head = page.js("document.querySelector('#header').innerText")
+    for said in ("+1.5/-1.5 ATR, 24 bars", "exposure a trade", "95 %"):
+        assert said in head
+    heads = page.js("[...document.querySelectorAll('#table th')].map(cell => cell.innerText)")
+    assert ("In market" in heads, "Exposure" in heads) == (True, False)
+
+
+@pytest.mark.parametrize("width", [1280, 1400])
+def test_no_cell_of_the_trade_list_is_cut_on_a_laptop(browser, small, tmp_path, width):
+    browser.size(width, 900)
+    page = opened(browser, small, tmp_path)
+    choose_all_strategies(page)
+    cut = "[...document.querySelectorAll('#trades td, #trades th')].filter(c => c.scrollWidth > c.clientWidth + 1)"
+    assert page.js(f"{cut}.map(c => c.innerText)") == []
+    box = "document.querySelector('#trades .scroll')"
+    assert page.js(f"{box}.scrollWidth - {box}.clientWidth") <= 0
+
+
+def test_a_comparison_with_funding_fits_a_laptop(browser, small, tmp_path):
+    browser.size(1280, 900)
+    gates, name = "confidence 0.75, regime + auditor gates", "0.95 +regime +auditor"
+    wide = {
+        "total_return": -0.499,
+        "sharpe": -5.85,
+        "sharpe_low": -8.71,
+        "sharpe_high": -2.87,
+        "fees": 0.389,
+        "funding": 0.006,
+    }
+    wide |= {"setting": gates, "expectancy_bp": -23.8, "expectancy_low_bp": -137.1, "expectancy_high_bp": -11.0}
+    rows = [*({**row, **wide} for row in small["table"]), {**small["table"][0], **wide, "name": name, "trades": 2}]
+    page = opened(browser, {**small, "table": rows}, tmp_path)
+    box = "document.querySelector('#table .scroll')"
+    assert page.js(f"{box}.scrollWidth - {box}.clientWidth") <= 0
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_no_line_of_a_card_is_cut(browser, small, tmp_path, width):
+    browser.size(width, 900)
+    long = {
+        **small,
+        "cards": [{"name": "sniper", "text": "sniper\n  selection      " + "11 trials in the ledger; " * 12}],
+    }
+    page = opened(browser, long, tmp_path)
+    assert (
+        page.js("(() => { const p = document.querySelector('#cards pre'); return p.scrollWidth - p.clientWidth; })()")
+        <= 0
+    )
+    lines = "[...document.querySelectorAll('#cards pre div')].map(line => line.getBoundingClientRect().height)"
+    first, second = page.js(lines)
+    assert second > 1.5 * first
 
 
 def test_the_search_finds_a_date(page, small):
@@ -224,6 +294,7 @@ def test_few_trades_in_sight_are_called_too_few(page):
 
 def test_the_trade_list_sorts_all_trades_and_holds_only_those_in_sight(browser, big_path):
     browser.open(big_path)
+    choose_all_strategies(browser)
     browser.click("#trades th:nth-child(7) button")
     assert browser.js("document.querySelectorAll('#trades tbody tr').length") < 60
     best = numbers(column(browser, "trades", 6))

@@ -247,6 +247,9 @@ def _judge_one(
     overfit, forecast, roles, looks, luck = rest
     bars, rules = comparison.bars, comparison.rules
     harder = tuple(stresses(bars, row.signals, rules))
+    place, trained = None if luck is None else luck.by_return, comparison.about.get("bundle", {}).get("markets", ())
+    said = (place, forecast, comparison.zone, looks, trained, bars.symbol)
+    grounds = Grounds(record, overfit, against.get(HOLD), *said)
     return Judgement(
         row=row,
         assessment=record,
@@ -259,18 +262,7 @@ def _judge_one(
         stress=harder,
         target_first=target_first(bars, row.signals, rules),
         gross=free_of_cost(bars, row.signals, rules),
-        verdict=verdict_of(
-            row,
-            Grounds(
-                record,
-                overfit,
-                against.get(HOLD),
-                None if luck is None else luck.by_return,
-                forecast,
-                comparison.zone,
-                looks,
-            ),
-        ),
+        verdict=verdict_of(row, grounds),
     )
 
 

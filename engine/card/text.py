@@ -72,7 +72,9 @@ def _sample(judged: Judged, one: Judgement) -> str:
             if score.trades < FEW_TRADES
             else f" (<{SOME_TRADES}: LOW)"
         )
-    seen = f"; IN-SAMPLE {one.row.in_sample:.0%}" if one.row.in_sample else ""
+    trained = judged.comparison.about.get("bundle", {}).get("markets", ())
+    where = "" if not trained or judged.comparison.bars.symbol in trained else " of the time, on another market"
+    seen = f"; IN-SAMPLE {one.row.in_sample:.0%}{where}" if one.row.in_sample else ""
     traded = f"in the market {number(score.exposure, '.0%')}, turnover {number(score.turnover, '.0f')}x a year"
     return f"{score.days} days, {size}, {traded}{seen}"
 

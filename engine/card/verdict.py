@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from engine.inference.assess import Assessment
 from engine.inference.interval import Interval
 from engine.inference.pbo import Overfit
 from engine.inference.winrate import FEW_TRADES, SOME_TRADES
+from engine.wording import fitted_on
 
 PROVEN, NOT_PROVEN, LOSES, IN_SAMPLE, ALARM = "PROVEN", "NOT PROVEN", "LOSES", "IN-SAMPLE", "LEAK ALARM"
 TOO_FEW, NO_TRADES = "TOO FEW TRADES", "NO TRADES"
@@ -62,6 +64,10 @@ class Grounds(NamedTuple):
         Where it was judged; only the test zone was never part of a choice.
     looks : int
         How often the sealed zone was looked at: after the first look it is one more validation zone.
+    trained : sequence of str
+        The markets that taught the bundle.
+    symbol : str
+        The market judged.
     """
 
     record: Assessment
@@ -71,6 +77,8 @@ class Grounds(NamedTuple):
     forecast: Forecast | None
     zone: str = "test"
     looks: int = 0
+    trained: Sequence[str] = ()
+    symbol: str = ""
 
 
 def verdict_of(row: Row, grounds: Grounds) -> Verdict:
@@ -82,7 +90,8 @@ def verdict_of(row: Row, grounds: Grounds) -> Verdict:
     """
     alarms = alarms_of(row, grounds.forecast)
     if row.in_sample > 0:
-        return Verdict(IN_SAMPLE, (f"parts of the bundle were fitted on {row.in_sample:.0%} of these bars",), alarms)
+        told = fitted_on(grounds.symbol, grounds.trained, f"{row.in_sample:.0%} of these bars")
+        return Verdict(IN_SAMPLE, (told,), alarms)
     if row.score.trades == 0:
         return Verdict(NO_TRADES, ("nothing can be known",))
     reasons = _doubts(row, grounds)

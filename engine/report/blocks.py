@@ -137,7 +137,7 @@ def _add_evidence(block: Trades, signals: Signals, rows: NDArray[np.int64]) -> N
         block["p"] = signals.evidence.probability[rows]
         block["belief"] = signals.evidence.belief[rows, -1]
         block["audit"] = signals.evidence.audit[rows]
-    words = "allowed by " + ", ".join(signals.gates) if signals.gates else "above the threshold; no gate"
+    words = ", ".join(signals.gates) if signals.gates else "no gate"
     block["reason"] = {"words": [words], "code": np.zeros(len(rows), np.uint8)}
 
 

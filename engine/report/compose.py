@@ -15,7 +15,9 @@ from engine.compare import CONTROL, PROFILE, Row, funding_said
 from engine.funding import known_share
 from engine.report.blocks import equity_block, months_block, price_block, trades_block
 from engine.report.payload import Report
+from engine.report.terminal import same_as_control
 from engine.score import daily_returns
+from engine.wording import fitted_on
 
 
 def compose(judged: Judged, thresholds: Sequence[Mapping[str, Any]] = ()) -> Report:
@@ -84,12 +86,17 @@ def _header(judged: Judged) -> dict[str, Any]:
         "bars": len(comparison.bars),
         "mode": record.get("confidence", "rank"),
         "costs": costs,
+        "barriers": f"+{rules.k_up:g}/-{rules.k_down:g} ATR, {rules.hold} bars",
+        "exposure": rules.exposure,
         "in_sample": any(row.in_sample > 0 for row in comparison.rows),
+        "seen": fitted_on(comparison.bars.symbol, record.get("bundle", {}).get("markets", ())),
         "trials": judged.trials.count,
         "verdicts": [_verdict(one) for one in judged.profiles],
     }
     if told := funding_said(comparison):
         header["funding"] = told
+    if told := same_as_control(comparison):
+        header["note"] = told
     if judged.looks:  # they stay counted once the bundle is released
         header["looks"] = judged.looks
     if header["in_sample"] and "fence" in record.get("bundle", {}):
@@ -143,7 +150,8 @@ def setting_of(row: Row) -> str:
             return ""
         return "no model" if row.signals is None else "the control that every predictor must beat"
     gates = [gate for gate, stands in row.terms.items() if stands is True]
-    return f"confidence {row.terms['threshold']:g}" + "".join(f", {gate} gate" for gate in gates)
+    told = f", {' + '.join(gates)} {'gate' if len(gates) == 1 else 'gates'}" if gates else ""
+    return f"confidence {row.terms['threshold']:g}{told}"
 
 
 def _calibration(judged: Judged) -> list[dict[str, Any]]:

@@ -10,14 +10,14 @@ from engine.wording import counted
 SIDES = {1: "long", -1: "short", 0: "nothing"}
 
 
-def explanation_lines(found: Any) -> list[str]:
-    """Return an explanation (``strategies.explain.Explanation``) as lines, one question each."""
+def explanation_lines(found: Any, seen: str = "parts of the bundle were fitted on this bar") -> list[str]:
+    """Return an explanation (``strategies.explain.Explanation``) as lines; ``seen`` says what is in-sample about it."""
     belief = ", ".join(f"{role} {share:.0%}" for role, share in found.belief.items()) or "not known"
     gates = ", ".join(f"{gate} {'allows' if ok else 'says no'}" for gate, ok in found.gates.items()) or "none"
     features = ", ".join(f"{name} {number(value, '.4g')}" for name, value in found.features.items())
     lines = [
         f"decided at the close of {found.time}: {SIDES[found.wish]} ({found.why})",
-        *(["  IN-SAMPLE: parts of the bundle were fitted on this bar"] if found.in_sample else []),
+        *([f"  IN-SAMPLE: {seen}"] if found.in_sample else []),
         *(["  recorded by the walk-forward; contributions are not recorded"] if found.recorded else []),
         f"  price        close {found.close:,.6g}, ATR {number(found.atr, ',.6g')}",
         f"  predictor    p {number(found.p, '.4f')}, confidence {number(found.confidence, '.4f')}"
@@ -64,6 +64,7 @@ def print_explained(found: Any, as_json: bool) -> None:
     from dataclasses import asdict
 
     from engine.jsons import dumps
+    from engine.report.fitting import say
     from engine.report.terminal import console
 
     screen = console()
@@ -71,9 +72,8 @@ def print_explained(found: Any, as_json: bool) -> None:
         screen.out(dumps(asdict(found)), highlight=False)
         return
     if found.decision is not None:
-        lines = explanation_lines(found.decision)
+        lines = explanation_lines(found.decision, found.seen)
     else:
-        lines = ["  IN-SAMPLE: parts of the bundle were fitted on some of these bars"] if found.in_sample else []
+        lines = [f"  IN-SAMPLE: {found.seen}"] if found.in_sample else []
         lines += veto_lines(found.vetoes) or ["  no gate stands in this profile's way"]
-    for line in (found.what, *lines):
-        screen.print(line, soft_wrap=True, markup=False)
+    say(screen, (found.what, *lines))

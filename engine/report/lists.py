@@ -7,25 +7,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from engine.jsons import dumps
+from engine.report.fitting import listed, show
 from engine.report.terminal import console
 
 if TYPE_CHECKING:
     from engine.history import Check, Series
 
 SHOWN = 40  # findings a terminal lists before it counts the rest
-
-
-def table_of(heads: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = ()) -> Any:
-    """Return a plain table; columns named in ``numeric`` are right-aligned."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    table = Table(box=SIMPLE, pad_edge=False)
-    for head in heads:
-        table.add_column(head, justify="right" if head in numeric else "left", no_wrap=head != heads[-1])
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def print_check(check: Check, as_json: bool) -> None:
@@ -37,7 +25,7 @@ def print_check(check: Check, as_json: bool) -> None:
     screen.print(check.summary, soft_wrap=True)
     if check.findings:
         rows = [(f.time or "-", f"{f.row or '-'}", f.kind, f.detail) for f in check.findings[:SHOWN]]
-        screen.print(table_of(("time (UTC)", "row", "kind", "detail"), rows, numeric=("row",)))
+        show(screen, listed(("time (UTC)", "row", "kind", "detail"), rows, ("row",), screen))
     if len(check.findings) > SHOWN:
         screen.print(f"and {len(check.findings) - SHOWN} more; --json lists them all")
 
@@ -52,7 +40,7 @@ def print_series(series: Sequence[Series], as_json: bool) -> None:
         (s.name, s.symbol, s.timeframe or s.kind, f"{s.rows}", s.first, s.last, s.damage or s.source) for s in series
     ]
     heads = ("series", "symbol", "bars of", "rows", "first", "last", "source")
-    screen.print(table_of(heads, rows, numeric=("rows",)))
+    show(screen, listed(heads, rows, ("rows",), screen))
 
 
 def print_kept(kept: Sequence[Any], names: Mapping[str, str], freed: int | None, as_json: bool) -> None:
@@ -68,6 +56,6 @@ def print_kept(kept: Sequence[Any], names: Mapping[str, str], freed: int | None,
         lines = [
             (names.get(k.predictor, k.predictor[:12]), f"{k.bars}", f"{k.bytes / 1e6:.1f}", k.last_used) for k in kept
         ]
-        screen.print(table_of(heads, lines, numeric=("predictions", "MB")))
+        show(screen, listed(heads, lines, ("predictions", "MB"), screen))
     else:
         screen.print("no predictions are kept yet; compare keeps them")

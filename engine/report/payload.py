@@ -69,10 +69,18 @@ class Header(TypedDict, total=False):
     mode : {"rank", "probability"}
         How confidence is read.
     costs : Costs
+    barriers : str
+        Target, stop and time exit of every trade, in words.
+    exposure : float
+        Share of equity put into a trade.
+    note : str
+        What else a reader must know before comparing rows.
     funding : str
         Whether funding is charged, and on how much of the bars; absent where nobody owes any.
     in_sample : bool
         True when any bar scored lies at or before the model's latest fence: the page is then marked loudly.
+    seen : str
+        What the bundle was fitted on, seen from these bars: they themselves, or another market at their time.
     in_sample_until : int
         Latest fence of the bundle; bars up to it are shaded in the charts.
     looks : int
@@ -94,8 +102,12 @@ class Header(TypedDict, total=False):
     bars: int
     mode: str
     costs: Costs
+    barriers: str
+    exposure: float
+    note: str
     funding: str
     in_sample: bool
+    seen: str
     in_sample_until: int
     looks: int
     trials: int

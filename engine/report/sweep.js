@@ -71,12 +71,11 @@ function move(place) {
 
 function drawHead(body) {
   const bp = v => known(v) ? fixed(1e4 * v, 1) + " bp" : null, {header} = PAYLOAD;
-  put(body, header.in_sample > 0 && h("p.alarm", {role: "alert"}, h("b", {}, "In-sample. "), "Good for choosing, proof of nothing: parts of the bundle were fitted on ",
-    percent(header.in_sample, 0), " of these bars. What is chosen here has yet to be judged on bars that nobody chose on."));
+  put(body, header.in_sample > 0 && h("p.alarm", {role: "alert"}, h("b", {}, "In-sample. "), "Good for choosing, proof of nothing: ", header.seen, ". What is chosen here has yet to be judged on bars that nobody chose on."));
   put(body, PAYLOAD.sentences.map(text => h("p.finding", {}, text)), PAYLOAD.notes.map(text => h("p.note", {}, text)));
   facts(body, [["bundle", header.bundle], ["market", header.market], ["zone", header.zone], ["from", header.first], ["to", header.last],
     ["bars", count(header.bars)], ["combos", count(PAYLOAD.figures.trades.length)], ["gates", header.gates], ["confidence is read as", header.mode],
-    ["fee", bp(header.fee)], ["maker", bp(header.maker_fee)], ["slippage", bp(header.slippage)], ["exposure", percent(header.exposure, 0)]]);
+    ["fee", bp(header.fee)], ["maker", bp(header.maker_fee)], ["slippage", bp(header.slippage)], ["exposure a trade", percent(header.exposure, 0)]]);
 }
 function drawBest(body) {
   if (!PAYLOAD.top.length) return void put(body, h("p.missing", {}, "No combo made a trade."));

@@ -82,7 +82,7 @@ const MEANING = {
   "bp a trade": "Expectancy: mean net result of a trade in basis points (0.01 %) of its size; below it its 95 % interval.",
   Fees: "Fees paid, as a share of the starting equity.",
   Funding: "Funding paid for holding a perpetual, as a share of the starting equity; below zero more was received.",
-  Exposure: "Share of bars with a position.",
+  "In market": "Share of bars with a position, whatever its size.",
 };
 function comparisonColumns(rows) {
   const lows = rows.map(r => r.sharpe_low ?? r.sharpe ?? null), highs = rows.map(r => r.sharpe_high ?? r.sharpe ?? null);
@@ -105,7 +105,7 @@ function comparisonColumns(rows) {
       r => within(points(r.expectancy_bp), r.expectancy_low_bp, r.expectancy_high_bp, v => fixed(v, 1))),
     column("Fees", r => r.fees, r => percent(r.fees)),
     ...rows.some(r => known(r.funding)) ? [column("Funding", r => r.funding, r => signed(percent(r.funding)))] : [],
-    column("Exposure", r => r.exposure, r => percent(r.exposure)),
+    column("In market", r => r.exposure, r => percent(r.exposure)),
   ];
 }
 function strategyCell(row) {

@@ -10,6 +10,8 @@ import numpy as np
 from engine.compare import CONTROL, GRID, PROFILE, Comparison, Row, funding_said
 from engine.funding import known_share
 from engine.inference.winrate import FEW_TRADES
+from engine.report.fitting import Layout, Line, fitting, listed, say, show, without
+from engine.wording import fitted_on
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,13 +20,15 @@ if TYPE_CHECKING:
     from engine.card.judge import Judged
 
 UNKNOWN = "-"
+LAST_BAR = "Last-bar logistic"  # the control of a bundle
+UNATTACHED = 160  # columns where no terminal is attached
 
 
 def console() -> Console:
     """Return the terminal; wide enough for a table even where no terminal is attached."""
     from rich.console import Console
 
-    return Console(width=None if Console().is_terminal else 120, highlight=False, soft_wrap=False)
+    return Console(width=None if Console().is_terminal else UNATTACHED, highlight=False, soft_wrap=False)
 
 
 def number(value: float | None, style: str = ".2f", unit: str = "") -> str:
@@ -78,50 +82,39 @@ HEADS = (
     "fees",
     "funding",
 )
-NARROW = (12, 11, 10, 8, 7, 4)  # what a narrow terminal does without: funding, fees, in mkt, b/e, the intervals
+ROOMY = Layout([[i] for i in range(len(HEADS))])
+LAYOUTS = (  # a narrow terminal shows the same figures in more lines: none goes without its luck and its costs
+    ROOMY,
+    Layout([[0], [1, 10], [2, 5], [3, 4], [6, 7], [9, 8], [11, 12]]),
+    Layout([[0], [1, 10], [2, 5], [3, 4], [6, 7], [9, 8], [11, 12]], 18),
+    Layout([[0], [1, 10], [2, 5], [3, 4], [6, 7], [9, 8], [11, 12]], 12),
+    Layout([[0], [1, 10], [2, 5], [3, 4], [6, 7, 8], [9, 11, 12]], 14),
+)
 
 
 def fitting_table(judged: Judged, screen: Console) -> Table:
-    """Return the widest table of a comparison that a terminal shows without cutting a number."""
-    wide = screen.options.update(max_width=10_000)
-    for left in range(0 if known_share(judged.comparison.bars) else 1, len(NARROW) + 1):  # no funding, no column of it
-        table = comparison_table(judged, NARROW[:left])
-        if screen.measure(table, options=wide).maximum <= screen.width:
-            break
-    return table
-
-
-def comparison_table(judged: Judged, left_out: Sequence[int] = ()) -> Table:
-    """Return the table of a comparison: profiles, the gate grid between them, controls."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    kept = [i for i in range(len(HEADS)) if i not in left_out]
-    for i in kept:
-        table.add_column(HEADS[i], justify="left" if i == 0 else "right", no_wrap=True)
+    """Return the table of a comparison as wide as the terminal: profiles, the gate grid between them, controls."""
+    lines = []
     for kind in (PROFILE, GRID, CONTROL):
-        for row in (r for r in judged.comparison.rows if r.kind == kind):
+        rows = [row for row in judged.comparison.rows if row.kind == kind]
+        for row in rows:
             few = row.kind != CONTROL and row.score.trades < FEW_TRADES
-            cells = columns(judged, row)
-            table.add_row(*(cells[i] for i in kept), style="dim" if few else None)
-        table.add_section()
-    return table
+            lines.append(Line(columns(judged, row), "dim" if few else None, row is rows[-1]))
+    paying = bool(known_share(judged.comparison.bars))
+    return fitting(HEADS, lines, LAYOUTS if paying else [without(layout, len(HEADS) - 1) for layout in LAYOUTS], screen)
 
 
 def print_judged(judged: Judged, cards: bool = False) -> None:
     """Print a comparison: what was run, at which costs, the table, and what may be believed of it."""
     screen = console()
-    for line in headlines(judged.comparison):
-        screen.print(line, soft_wrap=True)
-    screen.print(fitting_table(judged, screen))
-    for line in believed(judged):
-        screen.print(line, soft_wrap=True)
+    say(screen, headlines(judged.comparison))
+    show(screen, fitting_table(judged, screen))
+    say(screen, believed(judged))
     if cards:
         from engine.card.text import card_lines
 
         for one in judged.profiles:
-            screen.print("\n" + "\n".join(card_lines(judged, one.row.name)), soft_wrap=True, markup=False)
+            say(screen, ["", *card_lines(judged, one.row.name)])
 
 
 def print_card(judged: Judged, name: str) -> None:
@@ -129,8 +122,7 @@ def print_card(judged: Judged, name: str) -> None:
     from engine.card.text import card_lines
 
     screen = console()
-    for line in (*headlines(judged.comparison), "", *card_lines(judged, name)):
-        screen.print(line, soft_wrap=True, markup=False)
+    say(screen, (*headlines(judged.comparison), "", *card_lines(judged, name)))
 
 
 def headlines(comparison: Comparison) -> list[str]:
@@ -155,14 +147,32 @@ def believed(judged: Judged) -> list[str]:
         lines.append(f"ranked by the lower bound of the difference to holding: {', '.join(judged.ranking)}")
     if judged.fresh:
         lines.append("the trial ledger begins here: what was tried on this market before is not counted")
-    if told := funding_said(judged.comparison):
+    if told := same_as_control(judged.comparison):
         lines.append(told)
+    if told := funding_said(judged.comparison):
+        signs = " (in the table + was paid, - was received)" if known_share(judged.comparison.bars) else ""
+        lines.append(f"{told}{signs}")
     if any(row.in_sample > 0 for row in rows):
-        lines.append("* IN-SAMPLE: parts of this bundle were fitted on these bars; the figures prove nothing.")
+        trained = judged.comparison.about.get("bundle", {}).get("markets", ())
+        told = fitted_on(judged.comparison.bars.symbol, trained)
+        lines.append(f"* IN-SAMPLE: {told}; the figures prove nothing.")
     ambiguous = [row.score.ambiguous_share for row in rows if row.kind == PROFILE and row.score.ambiguous_share]
     if ambiguous:
         lines.append(f"up to {max(ambiguous):.1%} of trades touched stop and target in one bar: taken as stopped")
     return lines
+
+
+def same_as_control(comparison: Comparison) -> str:
+    """Return which strategy a control repeats because the bundle's predictor is that control; empty where none does."""
+    if not comparison.about.get("bundle", {}).get("is_control"):
+        return ""
+    rows = [row for row in comparison.rows if row.kind != CONTROL and not (row.terms["regime"] or row.terms["auditor"])]
+    twins = [row.name for row in rows for one in comparison.rows if one.name == LAST_BAR and one.score == row.score]
+    return (
+        f"{twins[0]} and {LAST_BAR} are one: this bundle's predictor is that control, so neither can beat it"
+        if twins
+        else ""
+    )
 
 
 def undecided(rows: Sequence[Row]) -> list[str]:
@@ -183,16 +193,18 @@ def undecided(rows: Sequence[Row]) -> list[str]:
 def print_checks(checks: Sequence[Mapping[str, Any]], as_json: bool, bundle: str, what: str) -> None:
     """Print what was tried and whether it held; each check has name, tried, failure, measured and passed."""
     from engine.jsons import dumps
-    from engine.report.lists import table_of
 
     screen = console()
     if as_json:
         screen.out(dumps({"bundle": bundle, "bars": what, "checks": list(checks)}), highlight=False)
         return
     screen.print(f"bundle {bundle} on {what}")
-    said = [f"pass: {c['measured']}" if c["measured"] else "pass" for c in checks]
-    said = [text if c["passed"] else f"FAIL: {c['failure']}" for c, text in zip(checks, said, strict=True)]
-    rows = [(c["name"], f"{c['tried']}" if c["tried"] else "-", text) for c, text in zip(checks, said, strict=True)]
-    screen.print(table_of(("law", "tried", "result"), rows, numeric=("tried",)))
+    rows = []
+    for check in checks:
+        word, found = ("pass", check["measured"]) if check["passed"] else ("FAIL", check["failure"])
+        rows.append([word, check["name"], f"{check['tried'] or '-'}", found])
+    width = 4 if any(row[-1] for row in rows) else 3  # a column of nothing tells nothing
+    heads = ("", "law", "tried", "found")[:width]
+    show(screen, listed(heads, [row[:width] for row in rows], ("tried",), screen, ("law",)))
     failed = sum(not c["passed"] for c in checks)
     screen.print("all laws hold" if not failed else f"{failed} of {len(checks)} laws are broken")

@@ -10,6 +10,7 @@ from engine.bars import format_time
 from engine.report.page import assemble, write_whole
 from engine.sweep.market import COLUMNS
 from engine.sweep.record import Swept, row_of
+from engine.sweep.text import seen_in_training
 
 TEMPLATE, SCRIPTS = "sweep.html", ("base.js", "sweep.js")
 SHOWN = 25  # combos of the page's table
@@ -36,6 +37,7 @@ def payload(swept: Swept) -> dict[str, Any]:
             "gates": swept.gates,
             "mode": swept.about["confidence"],
             "in_sample": swept.in_sample,
+            "seen": seen_in_training(swept),
             **{name: getattr(rules, name) for name in ("fee", "maker_fee", "slippage", "exposure")},
         },
         "sentences": () if chosen is None else chosen.sentences,

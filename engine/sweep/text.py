@@ -9,63 +9,69 @@ import numpy as np
 
 from engine.bars import Floats, format_time
 from engine.inference.winrate import FEW_TRADES
+from engine.report.fitting import Layout, Line, fitting, say, show
 from engine.report.terminal import console, number
 from engine.sweep.across import across
 from engine.sweep.record import Swept, row_of
 from engine.sweep.result import Place, SweepResult
+from engine.wording import fitted_on
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
 AXES = ("threshold", "k_up", "k_down", "hold")
 NAMES = {"threshold": "confidence", "k_up": "target (ATR)", "k_down": "stop (ATR)", "hold": "hold (bars)"}
 MOST_ROWS, MOST_COLUMNS = 20, 12  # of a heat map in a terminal
+CELL = 9  # columns that a cell of it takes
 HEADS = (
     "confidence", "target", "stop", "hold", "trades", "return", "Sharpe", "max DD", "win", "bp/trade", "near: median",
     "worst",
 )  # fmt: skip
+LAYOUTS = (
+    Layout([[i] for i in range(len(HEADS))]),
+    Layout([[0], [1], [2], [3], [4, 8], [5, 7], [6, 10], [9, 11]]),
+    Layout([[0, 3], [1, 2], [4, 8], [5, 7], [6, 10], [9, 11]]),
+)
 
 
 def print_swept(swept: Swept, top: int = 10) -> None:
     """Print a sweep: what was asked, the best combos, a heat map around the best, and what choosing it is worth."""
     screen, found = console(), swept.found
-    for line in headlines(swept):
-        screen.print(line, soft_wrap=True)
+    say(screen, headlines(swept))
     if swept.selection is None:
         screen.print("no combo made a trade: lower the thresholds or take fewer gates")
         return
-    screen.print(top_table(swept, top))
-    heat = heat_map(found, swept.selection.best)
+    show(screen, top_table(swept, top, screen))
+    heat = heat_map(found, swept.selection.best, screen.width)
     if heat is not None:
         screen.print(heat)
-    for line in (*swept.selection.sentences, *swept.notes):
-        screen.print(line, soft_wrap=True)
+    say(screen, (*swept.selection.sentences, *swept.notes))
     if swept.in_sample > 0.0:
-        screen.print(
-            f"IN-SAMPLE: parts of this bundle were fitted on {swept.in_sample:.0%} of these bars: good for choosing,"
-            " proof of nothing. What is chosen has yet to be judged on bars that nobody chose on.",
-            soft_wrap=True,
-        )
+        told = f"IN-SAMPLE: {seen_in_training(swept)}: good for choosing, proof of nothing."
+        say(screen, [f"{told} What is chosen has yet to be judged on bars that nobody chose on."])
+
+
+def seen_in_training(swept: Swept) -> str:
+    """Return what parts of the bundle were fitted on, seen from these bars."""
+    trained = swept.about["bundle"].get("markets", ())
+    return fitted_on(swept.found.bars.symbol, trained, f"{swept.in_sample:.0%} of these bars")
 
 
 def print_across(swepts: Sequence[Swept], top: int = 10) -> None:
     """Print the combos that were best on several markets at once, by the median of their Sharpe ratios."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
     screen, names = console(), [one.found.bars.symbol for one in swepts]
     best = across([one.found for one in swepts], top)
     if not best:
         screen.print(f"no combo of one grid made {FEW_TRADES} trades on each of {', '.join(names)}")
         return
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), title="the same combo on every market: Sharpe")
-    for head in (*HEADS[:4], "median", *names):
-        table.add_column(head, justify="right", no_wrap=True)
+    heads, lines = (*HEADS[:4], "median", *names), []
     for one in best:
         combo = [f"{value:g}" for value in swepts[0].found.combo(one.place)]
-        table.add_row(*combo, *(f"{value:+.2f}" for value in (one.median, *one.sharpes)))
-    screen.print(table)
+        lines.append(Line((*combo, *(f"{value:+.2f}" for value in (one.median, *one.sharpes)))))
+    screen.print("the same combo on every market: Sharpe")
+    show(screen, fitting(heads, lines, (Layout([[i] for i in range(len(heads))]),), screen))
 
 
 def headlines(swept: Swept) -> list[str]:
@@ -82,17 +88,12 @@ def headlines(swept: Swept) -> list[str]:
     ]
 
 
-def top_table(swept: Swept, count: int) -> Table:
+def top_table(swept: Swept, count: int, screen: Console) -> Table:
     """Return the table of the best combos, each with its neighbours; those with too few trades are dimmed."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for head in HEADS:
-        table.add_column(head, justify="right", no_wrap=True)
+    lines = []
     for place in swept.top(count):
         row = row_of(swept.found, place)
-        table.add_row(
+        cells = (
             *(f"{row[axis]:g}" for axis in AXES),
             f"{row['trades']}",
             number(row["total_return"], "+.1%"),
@@ -102,12 +103,12 @@ def top_table(swept: Swept, count: int) -> Table:
             number(row["expectancy_bp"], "+.1f"),
             number(row["neighbours"]["median"], "+.2f"),
             number(row["neighbours"]["worst"], "+.2f"),
-            style="dim" if row["trades"] < FEW_TRADES else None,
         )
-    return table
+        lines.append(Line(cells, "dim" if row["trades"] < FEW_TRADES else None))
+    return fitting(HEADS, lines, LAYOUTS, screen)
 
 
-def heat_map(found: SweepResult, best: Place) -> Table | None:
+def heat_map(found: SweepResult, best: Place, width: int) -> Table | None:
     """Return the Sharpe ratios by threshold and the longest other axis through the best combo, best in brackets."""
     from rich.table import Table
 
@@ -117,7 +118,8 @@ def heat_map(found: SweepResult, best: Place) -> Table | None:
         return None
     held = [f"{NAMES[AXES[i]]} {found.combo(best)[i]:g}" for i in range(4) if i not in (first, second)]
     table = Table(box=None, padding=(0, 0), title=f"Sharpe ratio at {', '.join(held)}", title_justify="left")
-    rows, columns = _thinned(found, first, best, MOST_ROWS), _thinned(found, second, best, MOST_COLUMNS)
+    room = max(1, min(MOST_COLUMNS, (width - len(NAMES[AXES[first]]) - 1) // CELL))
+    rows, columns = _thinned(found, first, best, MOST_ROWS), _thinned(found, second, best, room)
     table.add_column(f"{NAMES[AXES[first]]} ", justify="right", no_wrap=True)
     for j in columns:
         table.add_column(f" {getattr(found.grid, AXES[second])[j]:g} ", justify="right", no_wrap=True)

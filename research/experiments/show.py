@@ -30,19 +30,14 @@ def cell(value: Any, style: str) -> str:
 
 def print_page(page: dict[str, Any], screen: Console) -> None:
     """Print a page: the claim, its table, one sentence with the verdict, and what it rests on."""
-    from rich.box import SIMPLE
-    from rich.table import Table
+    from engine.report.fitting import figures, say, show
 
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, (head, _) in enumerate(page["columns"]):
-        table.add_column(head, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
-    for row in page["rows"]:
-        table.add_row(*(cell(value, style) for value, (_, style) in zip(row, page["columns"], strict=True)))
+    columns = page["columns"]
+    rows = [[cell(v, style) for v, (_, style) in zip(row, columns, strict=True)] for row in page["rows"]]
     screen.print(f"{page['id']}  {page['claim']}", style="bold", soft_wrap=True)
     screen.print(f"    {ground(page)}", style="dim", soft_wrap=True)
-    screen.print(table)
-    screen.print(f"{page['verdict'].upper()}: {page['sentence']}", soft_wrap=True)
-    screen.print()
+    show(screen, figures([head for head, _ in columns], rows, screen))
+    say(screen, [f"{page['verdict'].upper()}: {page['sentence']}", ""])
 
 
 def ground(page: dict[str, Any]) -> str:
