@@ -110,8 +110,7 @@ class Witness:
         """Halted, it takes back entries that rest and keeps the exits of what is held; silent, not even those."""
         if not self.halted or (method == "DELETE" and (not self.silent or self._is_entry(params))):
             return
-        protects = method == "POST" and not self._enters(params) and params.get("type", "") != "MARKET"
-        if self.silent or not protects:
+        if self.silent or self._enters(params):  # an exit that the price has passed, or that is refused, goes at market
             raise Breach(f"{what} was sent while the bot is halted: {self.states()}")
 
     def _is_entry(self, params: dict[str, str]) -> bool:
