@@ -3,7 +3,8 @@
 ::
 
     an order whose answer was lost           -> ask for it by its client id, do nothing else
-    halted                                   -> cancel entries, keep the exits of what is held, nothing else
+    halted                                   -> cancel entries, keep the exits of what is held; leave at market only
+                                                what lost its stop and belongs to no trade that would renew it
     wanted flat, or another trade stands     -> cancel what stands, then leave at market
     wanted a position
         its open is now, nothing was sent    -> enter, or say why not
@@ -144,7 +145,7 @@ def plan(want: Wanted, view: View, manner: Manner, terms: MarketTerms) -> list[A
     entries = [order for order in mine if order.purpose == ENTRY and order.status != UNSENT]
     of_this_trade = side == want.side and any(order.filled for order in entries)
     if manner.halted:
-        return _resting(view, held) or (_protect(want, view, mine, held, terms) if held and of_this_trade else [])
+        return _resting(view, held) or (_keep(want, view, mine if of_this_trade else [], held, terms) if held else [])
     if want.side == 0 or (side and not of_this_trade):
         return _leave(want, view, held, terms)
     old = [Cancel(o.client_id) for o in view.orders if o.standing and o.wish_time != want.wish_time]
@@ -158,6 +159,14 @@ def plan(want: Wanted, view: View, manner: Manner, terms: MarketTerms) -> list[A
 def _resting(view: View, held: float) -> list[Action]:
     """Take back what must not be filled while a symbol is halted: entries, and exits of what is gone."""
     return [Cancel(o.client_id) for o in view.orders if o.standing and (o.purpose == ENTRY or not held)]
+
+
+def _keep(want: Wanted, view: View, mine: list[Sent], held: float, terms: MarketTerms) -> list[Action]:
+    """Keep the exits of what is held while halted; what has no stop and belongs to no simulated trade is closed."""
+    if mine:
+        return _protect(want, view, mine, held, terms)
+    stopped = any(order.standing and order.purpose == STOP for order in view.orders)
+    return [] if stopped else _leave(want, view, held, terms)
 
 
 def named(view: View, symbol: str, wish_time: int, purpose: str) -> tuple[str, str]:

@@ -163,6 +163,18 @@ def test_a_position_that_the_simulation_no_longer_holds_is_left():
     assert only(do(new, view(-1.0, sent("entry"), sent("entry", trade=2000)), PERP)).legs == ("late",)
 
 
+def test_halted_what_is_held_keeps_its_exits_and_what_lost_them_with_its_trade_is_left():
+    old = sent("entry", trade=7)
+    for want in (FLAT, LONG):  # the trade is over in the simulation, or another one is on
+        assert do(want, view(1.0, old, *bracketed(trade=7)), halted=True) == []
+        lone = sent("target", 1.0, "open", price=103.0, trade=7)
+        assert only(do(want, view(1.0, old, lone), halted=True)) == Cancel(lone.client_id)
+        action = only(do(want, view(1.0, old, sent("stop", filled=0.0, status="expired", trade=7)), halted=True))
+        assert (action.requests[0].kind, action.requests[0].side, action.wish_time) == ("market", -1, 7)
+    assert only(do(HELD, view(1.0, sent("entry")), halted=True)).legs == ("target", "stop")
+    assert do(LONG, view(), halted=True) == []
+
+
 def test_a_trade_that_ended_early_stays_ended_and_its_other_exit_is_cancelled():
     done = (sent("entry"), sent("stop"), sent("target", status="open", price=103.0))
     assert do(HELD, view(0.0, *done), PERP) == [Cancel(done[2].client_id)]

@@ -41,6 +41,7 @@ class Witness:
         self.worths: list[tuple[int, float]] = [(world.exchange.now, world.worth())]
         self.entries: list[tuple[int, float]] = []  # when one left, and what the account was worth
         self.turn = self.turn_began = 0
+        self.unanswered = 0  # when an order last left without an answer
         self._refused: list[int] = []  # the turns of refusals in a row
         self._answers: list[tuple[int, bool]] = []  # turn and success of what was asked but the time
 
@@ -81,6 +82,8 @@ class Witness:
             self._answers.append((self.turn, status == 200))
         if method != "POST" or not path.endswith(ASKS):
             return
+        if status == 0:
+            self.unanswered = self.world.exchange.now
         if status == 200:
             self._refused = []
         elif status == 400 and answer["code"] not in NO_REFUSAL and "Duplicate" not in answer["msg"]:

@@ -131,7 +131,7 @@ class World(Trader):
         elif self.naked_since is None:
             self.naked_since = now
         else:
-            waited = (now - self.naked_since) / 1000
+            waited = (now - max(self.naked_since, self.witness.unanswered)) / 1000  # only while the exchange answers
             assert waited <= POLL_S + 10, f"{self.size} BTC had no protective order for {waited:.0f} s"
         names = [order.client_id for order in self.desk.orders if not order.client_id.startswith("algo_")]
         assert len(names) == len(set(names)), "an order was sent twice"
