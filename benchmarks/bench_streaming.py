@@ -1,7 +1,8 @@
 """The streaming Transformer against the windowed one of the same sizes: answers, trainings and one bar at a time.
 
-Run with ``python -m benchmarks.bench_streaming``. One thread; medians of processor time, both sides taken in turn. What
-is timed is checked first: one pass is its steps bit for bit, and the kernels say what torch says.
+``python -m benchmarks.bench_streaming`` prints more than the rows of the common table: other sizes, torch's pass. One
+thread; medians of processor time, both sides taken in turn. What is timed is checked first: one pass is its steps bit
+for bit, and the kernels say what torch says.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from time import perf_counter, process_time
 import numpy as np
 import torch
 
+from benchmarks.measure import Job, Row
 from models.network import to_file
 from models.predictor import Predictor
 from models.streaming import Stream, StreamingPredictor
@@ -70,8 +72,8 @@ def one_by_one(ask, count):
     return [float(1e6 * x) for x in np.percentile(spent[count // 10 :], (50, 99))]
 
 
-def answers(name, sizes, window):
-    """Print answers a second of both, of torch's pass over the same bars, and what a single answer takes."""
+def answers(name, sizes, window, say=print):
+    """Say answers a second of both, of torch's pass over the same bars, and what a single answer takes; return them."""
     windowed, streaming = networks(sizes, window)
     matrix = np.random.default_rng(1).standard_normal((BARS, FEATURES)).astype(np.float32)
     reach, network = streaming.sizes.reach, network_of(streaming, LINE)
@@ -104,18 +106,17 @@ def answers(name, sizes, window):
     stream = Stream(network)
     step = one_by_one(lambda i: stream.show(matrix[i : i + 1]), STEPS)
     single = one_by_one(lambda i: graph.outputs(matrix, few[i : i + 1]), 200)
-    print(f"{name}; window {window}, band 64 (reach {reach})")
-    print(f"  windowed, ONNX Runtime       {rates['windowed']:>10,.0f} answers/s   one answer {single[0]:>6.0f} us")
+    say(f"{name}; window {window}, band 64 (reach {reach})")
+    say(f"  windowed, ONNX Runtime       {rates['windowed']:>10,.0f} answers/s   one answer {single[0]:>6.0f} us")
     ratio = f"{rates['pass'] / rates['windowed']:.1f}x"
-    print(
-        f"  streaming, our kernels       {rates['pass']:>10,.0f} answers/s   one step   {step[0]:>6.0f} us  {ratio:>7}"
-    )
-    print(f"  streaming, torch in stretches{rates['torch']:>10,.0f} answers/s   one by one, {differ:.0%} change bits")
-    print(f"  step, 50th and 99th percentile: {step[0]:.0f} and {step[1]:.0f} us")
+    say(f"  streaming, our kernels       {rates['pass']:>10,.0f} answers/s   one step   {step[0]:>6.0f} us  {ratio:>7}")
+    say(f"  streaming, torch in stretches{rates['torch']:>10,.0f} answers/s   one by one, {differ:.0%} change bits")
+    say(f"  step, 50th and 99th percentile: {step[0]:.0f} and {step[1]:.0f} us")
+    return rates, step[0]
 
 
-def trainings(name, sizes, window):
-    """Print labelled bars and windows a second of a training step, loss and optimiser included."""
+def trainings(name, sizes, window, say=print):
+    """Say labelled bars and windows a second of a training step, loss and optimiser included; return them."""
     windowed, streaming = networks(sizes, window)
     torch.set_num_threads(1)
     lead = streaming.sizes.reach - 1
@@ -128,7 +129,8 @@ def trainings(name, sizes, window):
         jobs[what] = lesson(network.train(), inputs, y, skipped)
     spent = timed(jobs)
     old, new = 256 / spent["windowed"], 1024 / spent["streaming"]
-    print(f"{name}; window {window}: training {old:,.0f} windows/s, {new:,.0f} labelled bars/s  {new / old:.1f}x")
+    say(f"{name}; window {window}: training {old:,.0f} windows/s, {new:,.0f} labelled bars/s  {new / old:.1f}x")
+    return old, new
 
 
 def lesson(network, inputs, y, skipped):
@@ -144,6 +146,31 @@ def lesson(network, inputs, y, skipped):
         optimiser.step()
 
     return step
+
+
+def silent(_line: str) -> None:
+    """Say nothing."""
+
+
+def run(quick: bool) -> list[Row]:
+    """Return the rows of the first size, the one that bundles ship; of both where there is time."""
+    torch.set_num_threads(1)
+    rows = []
+    for name, sizes in list(SIZES.items())[: 1 if quick else None]:
+        rates, step_us = answers(name, sizes, 64, silent)
+        old, new = trainings(name, sizes, 64, silent)
+        rows += [
+            Row(
+                "streaming, one answer of a pass", name, 1 / rates["pass"], "windowed, ORT", 1 / rates["windowed"], 20.0
+            ),
+            Row("streaming, one labelled bar trained", name, 1 / new, "windowed, torch", 1 / old, 20.0),
+            Row("streaming, one step", name, step_us * 1e-6, most=60e-6),
+        ]
+    return rows
+
+
+def jobs() -> dict[str, Job]:
+    return {}
 
 
 def main() -> None:
