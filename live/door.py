@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from live.logs import Tell, voice
 from live.notify import Notifier
 from live.replay import run_live
 from live.settings import Settings, read_settings
-from live.start import Surroundings, run_bot
+from live.start import UNHANDLED, Surroundings, run_bot
 
 TRY_AGAIN = 1  # exit code: nobody made a mistake
 
@@ -79,6 +80,10 @@ def _told(settings: Settings, tell: Tell) -> Iterator[None]:
         if settings.notify:
             tell("", kinds.FAILED, f"the bot did not start: {why}")
         raise
+    except Exception as why:  # nobody foresaw it; once the bot runs, `live.start` does the same
+        tell("", kinds.FAILED, settings.keys.scrub(f"the bot did not start: {type(why).__name__}: {why}"))
+        sys.stderr.write(settings.keys.scrub("".join(traceback.format_exception(why))))
+        raise SystemExit(UNHANDLED) from None
 
 
 @contextmanager

@@ -382,6 +382,32 @@ def test_a_start_that_fails_is_told_to_who_is_to_be_notified_and_ends_with_try_a
     assert any(kind == kinds.FAILED and "did not start: binance does not answer" in said for _, kind, said in heard)
 
 
+def test_a_start_that_ends_in_what_nobody_foresaw_is_told_without_keys(world, monkeypatch, capsys):
+    _, settings = world()
+    heard, keys = [], Keys("a-key-of-mine", "a-secret-of-mine")
+
+    @contextmanager
+    def speaking(_settings):
+        yield lambda *said: heard.append(said)
+
+    def surroundings(_settings, _tell):
+        return Surroundings(None, None, None)
+
+    def broken(_settings, _outside):
+        raise ZeroDivisionError("signed with a-secret-of-mine")
+
+    for name, instead in (("surroundings", surroundings), ("speaking", speaking), ("run_bot", broken)):
+        monkeypatch.setattr(door, name, instead)
+    monkeypatch.setattr(door, "read_settings", lambda _file: replace(settings, keys=keys))
+    with pytest.raises(SystemExit) as end:
+        door.run(None, None, settings.folder)
+    assert end.value.code == 3
+    assert heard == [("", kinds.FAILED, "the bot did not start: ZeroDivisionError: signed with ***")]
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError: signed with ***" in told
+    assert "a-secret-of-mine" not in told
+
+
 class Recording(HTTPAdapter):
     """The wire to Binance's own hosts, which nobody answers."""
 
